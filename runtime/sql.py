@@ -1,0 +1,204 @@
+"""SQL: one transaction per message, with the events that leave with its commit.
+
+A room's adapter gets a `Transaction` and uses its connection; the service above knows neither. What a transaction
+publishes is written to the outbox table in the same commit: an event is published if and only if the commit happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from core.errors import Conflict, Unavailable
+from core.events import Event
+from runtime.settings import RuntimeSettings
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    # SQLite numbers only INTEGER keys by itself
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("event_id", sa.String(120), nullable=False, unique=True),
+    sa.Column("topic", sa.String(40), nullable=False),
+    sa.Column("key", sa.String(60), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("state", sa.String(12), nullable=False, server_default="waiting"),  # waiting | published | dead
+    sa.Index(None, "state", "seq"),
+)
+
+consumed = sa.Table(
+    "consumed",
+    metadata,
+    sa.Column("consumer", sa.String(40), primary_key=True),
+    sa.Column("event_id", sa.String(120), primary_key=True),
+    sa.Column("at", sa.Double, nullable=False),
+)
+
+
+class Transaction:
+    """One SQL transaction, and the events that leave with it."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+        self._events: list[Event] = []
+
+    def publish(self, *events: Event) -> None:
+        """Send events when, and only when, this transaction commits."""
+        self._events.extend(events)
+
+    async def write_events(self) -> int:
+        """Put the events into the outbox; called once, just before the commit."""
+        if self._events:
+            rows = [
+                {
+                    "event_id": each.id,
+                    "topic": each.topic,
+                    "key": each.key,
+                    "body": msgspec.json.encode(each).decode(),
+                    "at": each.at,
+                }
+                for each in self._events
+            ]
+            with unique({"event_id": Conflict("this has already happened", code="already_happened")}):
+                await self.connection.execute(sa.insert(outbox), rows)
+        return len(self._events)
+
+
+class Database:
+    """A SQL database; SQLite (WAL) by default, where writers take turns in a queue instead of colliding."""
+
+    def __init__(self, url: str, settings: RuntimeSettings | None = None) -> None:
+        self._settings = settings or RuntimeSettings()
+        self._engine: AsyncEngine = create_async_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        self._on_commit: list[Callable[[], None]] = []
+        self._writers: asyncio.Lock | None = None
+        if self._engine.dialect.name == "sqlite":
+            self._writers = asyncio.Lock()
+            _prepare_sqlite(self._engine, self._settings)
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine, for migrations."""
+        return self._engine
+
+    def on_commit(self, call: Callable[[], None]) -> None:
+        """Call this after each commit that published events (the relay listens here)."""
+        self._on_commit.append(call)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """A transaction that commits when the block ends and rolls back when it raises.
+
+        Raises Unavailable when the store is away or full; nothing is committed then.
+        """
+        async with self._writers or contextlib.nullcontext():
+            with _store_failures():
+                async with self._engine.connect() as plain:
+                    connection = await plain.execution_options(hexcab_writes=True)
+                    async with connection.begin():
+                        tx = Transaction(connection)
+                        yield tx
+                        published = await tx.write_events()
+        if published:
+            for call in self._on_commit:
+                call()
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A consistent view for reading. Raises Unavailable when the store is away."""
+        with _store_failures():
+            async with self._engine.connect() as connection, connection.begin():
+                yield connection
+
+    async def create_all(self) -> None:
+        """Make every table that is missing. For tests and for stores without migrations of their own."""
+        async with self.transaction() as tx:
+            await tx.connection.run_sync(metadata.create_all)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+async def consume_once(tx: Transaction, group: str, event_id: str, at: float) -> bool:
+    """Note that this group handled an event; False when it already had.
+
+    Called in the transaction of the handler's own work, so that both happen or neither.
+    """
+    seen = sa.select(consumed.c.at).where(consumed.c.consumer == group, consumed.c.event_id == event_id)
+    if (await tx.connection.execute(seen)).first() is not None:
+        return False
+    await tx.connection.execute(sa.insert(consumed).values(consumer=group, event_id=event_id, at=at))
+    return True
+
+
+@contextlib.contextmanager
+def unique(conflicts: Mapping[str, Conflict]) -> Iterator[None]:
+    """Turn a violated uniqueness into the Conflict of its column.
+
+    `conflicts` maps a column's name to what to raise. The transaction is not usable afterwards on every database, so
+    let the error leave it.
+    """
+    try:
+        yield
+    except IntegrityError as error:
+        text = str(error.orig)
+        for column, conflict in conflicts.items():
+            if column in text:
+                raise conflict from error
+        raise
+
+
+@contextlib.contextmanager
+def _store_failures() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except (OperationalError, InterfaceError, PoolTimeout, sqlite3.OperationalError) as error:
+        reason = str(getattr(error, "orig", None) or error)
+        if "full" in reason:
+            raise Unavailable(f"the store's disk is full: {reason}", code="disk_full", retry_after_s=30) from error
+        raise Unavailable(f"the SQL store did not answer: {reason}", code="store_unavailable") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable("the SQL store closed the connection", code="store_unavailable") from error
+        raise
+
+
+def _prepare_sqlite(engine: AsyncEngine, settings: RuntimeSettings) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def connected(dbapi: Any, _record: Any) -> None:
+        dbapi.isolation_level = None  # the driver must not begin transactions on its own: `begun` does
+        cursor = dbapi.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute(f"PRAGMA synchronous={settings.sql_synchronous}")
+        cursor.execute(f"PRAGMA busy_timeout={int(settings.sql_busy_timeout_s * 1000)}")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begun(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get("hexcab_writes", False)
+        # a writer takes the lock at once: upgrading a reader's lock later could fail halfway
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,74 @@
+"""What an operator sees: structured logs with the ids of the work at hand, and metrics."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextvars import ContextVar
+from typing import IO
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from core.clock import rfc3339
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+trip_id: ContextVar[str | None] = ContextVar("trip_id", default=None)
+
+_STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line; what a call passes in `extra` stands beside the message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "at": rfc3339(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        ids = {"request_id": request_id.get(), "trip_id": trip_id.get()}
+        line.update({name: value for name, value in ids.items() if value is not None})
+        line.update({name: value for name, value in record.__dict__.items() if name not in _STANDARD})
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def log_to(stream: IO[str], level: str) -> logging.Handler:
+    """Send the engine's logs to a stream as JSON lines; returns the handler so that a caller may take it away."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    for noisy in ("aiosqlite", "numba", "websockets", "httpx", "httpcore", "alembic", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return handler
+
+
+class Metrics:
+    """Every metric of the engine, in a registry of its own so that two engines in one process do not mix."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        seconds = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+        waits = (1, 2, 5, 10, 20, 30, 60, 90, 120)
+        self.http_seconds = Histogram(
+            "hexcab_http_seconds",
+            "Time to answer",
+            ["method", "route", "status"],
+            registry=self.registry,
+            buckets=seconds,
+        )
+        self.events = Counter("hexcab_events", "Events published", ["type"], registry=self.registry)
+        self.searches = Counter("hexcab_searches", "Searches ended", ["outcome"], registry=self.registry)
+        self.match_seconds = Histogram(
+            "hexcab_match_seconds", "Engine seconds from request to cab", registry=self.registry, buckets=waits
+        )
+        self.outbox_waiting = Gauge("hexcab_outbox_waiting", "Events not yet published", registry=self.registry)
+        self.outbox_age = Gauge("hexcab_outbox_age_seconds", "Age of the oldest waiting event", registry=self.registry)
+        self.outbox_dead = Gauge("hexcab_outbox_dead", "Events set aside after too many tries", registry=self.registry)
+        self.pings = Gauge("hexcab_pings", "Pings by what became of them", ["outcome"], registry=self.registry)
+        self.connections = Gauge("hexcab_driver_connections", "Connected drivers", registry=self.registry)
+        self.rss_bytes = Gauge("hexcab_rss_bytes", "Resident memory", registry=self.registry)

@@ -1,0 +1,206 @@
+"""Clocks, tokens, tickets, the data directory, settings, logs."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from core.errors import BadFile, Conflict, InvalidInput, Unauthorized
+from core.ids import Ids
+from runtime.auth import Identity, Tickets, Tokens
+from runtime.clocks import ManualClock, ScaledClock
+from runtime.datadir import DataDir
+from runtime.settings import Settings, load_settings
+from runtime.telemetry import log_to, trip_id
+from runtime.valkey import LocalValkey, connect
+
+
+async def test_sleepers_wake_in_order_of_their_time(clock: ManualClock) -> None:
+    woken: list[tuple[str, float]] = []
+    start = clock.now()
+
+    async def sleeper(name: str, seconds: float) -> None:
+        await clock.sleep(seconds)
+        woken.append((name, clock.now() - start))
+
+    tasks = [asyncio.create_task(sleeper(*each)) for each in (("late", 5.0), ("soon", 1.0), ("never", 50.0))]
+    await clock.advance(10)
+    assert woken == [("soon", 1.0), ("late", 5.0)]
+    tasks[2].cancel()
+
+
+def test_a_scaled_clock_starts_where_told_and_never_goes_back() -> None:
+    clock = ScaledClock(speed=1000, start=1_000.0)
+    readings = [clock.now() for _ in range(100)]
+    assert readings[0] >= 1_000.0
+    assert readings == sorted(readings)
+
+
+async def test_ids_sort_by_time(clock: ManualClock, ids: Ids) -> None:
+    made = []
+    for _ in range(20):
+        made.append(ids.new("trip"))
+        await clock.advance(0.001, settle_s=0)
+    assert made == sorted(made)
+    assert len(set(made)) == 20
+
+
+def test_a_token_names_its_caller_until_it_expires() -> None:
+    now = time.time()
+    wall = [now - 100.0]
+    tokens = Tokens(b"k" * 32, lambda: wall[0])
+    assert tokens.verify(tokens.sign("rider", "rdr_1", 3600)) == Identity("rider", "rdr_1")
+    with pytest.raises(Unauthorized, match="expired"):
+        tokens.verify(tokens.sign("rider", "rdr_1", 50))
+
+
+@pytest.mark.parametrize("token", ["", "nonsense", "a.b.c"])
+def test_a_broken_token_is_refused(token: str) -> None:
+    with pytest.raises(Unauthorized):
+        Tokens(b"k" * 32).verify(token)
+
+
+def test_a_token_of_another_server_is_refused() -> None:
+    with pytest.raises(Unauthorized):
+        Tokens(b"k" * 32).verify(Tokens(b"x" * 32).sign("ops", "ops", 60))
+
+
+def test_a_ticket_is_good_once_and_not_for_long() -> None:
+    now = [0.0]
+    tickets = Tickets(30, lambda: now[0])
+    ticket = tickets.issue(Identity("ops", "ops"))
+    assert tickets.redeem(ticket).subject == "ops"
+    with pytest.raises(Unauthorized):
+        tickets.redeem(ticket)
+    late = tickets.issue(Identity("ops", "ops"))
+    now[0] = 31.0
+    with pytest.raises(Unauthorized):
+        tickets.redeem(late)
+
+
+def test_tickets_are_bounded() -> None:
+    tickets = Tickets(30, lambda: 0.0, limit=3)
+    issued = [tickets.issue(Identity("ops", str(number))) for number in range(5)]
+    with pytest.raises(Unauthorized):
+        tickets.redeem(issued[0])
+    assert tickets.redeem(issued[4]).subject == "4"
+
+
+def test_a_second_engine_on_the_same_data_directory_is_refused(tmp_path: Path) -> None:
+    with DataDir(tmp_path / "d"):
+        with pytest.raises(Conflict, match=f"process {os.getpid()}"), DataDir(tmp_path / "d"):
+            pass
+    with DataDir(tmp_path / "d"):
+        pass
+
+
+def test_a_socket_path_that_is_too_long_is_refused_with_its_length(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="shorter --data-dir"), DataDir(tmp_path / ("d" * 120)):
+        pass
+
+
+def test_the_key_stays_and_is_its_owners_alone(tmp_path: Path) -> None:
+    directory = DataDir(tmp_path / "d")
+    assert directory.key() == DataDir(tmp_path / "d").key()
+    assert ((tmp_path / "d" / "server.key").stat().st_mode & 0o077) == 0
+
+
+def test_a_small_value_is_kept(tmp_path: Path) -> None:
+    with DataDir(tmp_path / "d") as directory:
+        assert directory.recall("clock") is None
+        directory.remember("clock", 12.5)
+        assert directory.recall("clock") == 12.5
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[dispatch]\noffer_s = 'soon'", "dispatch.offer_s"),
+        ("[dispatch]\noffers = 1", "offers"),
+        ("[dispatch", "table declaration"),
+    ],
+)
+def test_a_bad_settings_file_is_refused_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(BadFile, match=complaint) as raised:
+        load_settings(file)
+    assert str(file) in raised.value.detail
+
+
+def test_settings_overlay_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("[dispatch]\noffer_s = 5.0\n")
+    settings = load_settings(file)
+    assert settings.dispatch.offer_s == 5.0
+    assert settings.location == Settings().location
+
+
+def test_logs_are_json_with_the_ids_at_hand() -> None:
+    stream = io.StringIO()
+    handler = log_to(stream, "info")
+    token = trip_id.set("trip_1")
+    try:
+        logging.getLogger("hexcab.test").info("matched %s", "it", extra={"driver_id": "drv_1"})
+    finally:
+        trip_id.reset(token)
+        logging.getLogger().removeHandler(handler)
+    line = json.loads(stream.getvalue())
+    assert line["message"] == "matched it"
+    assert line["trip_id"] == "trip_1"
+    assert line["driver_id"] == "drv_1"
+
+
+@pytest.mark.slow
+async def test_the_embedded_redis_keeps_its_data_over_a_restart(tmp_path: Path) -> None:
+    server = LocalValkey(tmp_path / "s")
+    for expected in (1, 2):
+        await server.start()
+        client = connect(server.url)
+        assert await client.incr("starts") == expected
+        await client.aclose()
+        await server.stop()
+
+
+_PARENT = """
+import asyncio, sys
+from pathlib import Path
+from runtime.valkey import LocalValkey
+async def main():
+    server = LocalValkey(Path(sys.argv[1]))
+    await server.start()
+    print(server.pid, flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the death signal of a parent is Linux's")
+def test_the_embedded_redis_dies_with_a_killed_engine(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _PARENT, str(tmp_path / "s")], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    for _ in range(500):
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return
+        if Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+            return  # ended, and only waits to be reaped
+        time.sleep(0.01)
+    pytest.fail(f"the server {child} outlived its engine")
