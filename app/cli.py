@@ -1,0 +1,155 @@
+"""The command line. Exit codes: 0 done, 1 failed, 2 bad usage; results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.errors import HexcabError
+
+# each command's module is imported when it runs, so that `hexcab token` need not wait for the engine's libraries
+_COMMANDS = {
+    "demo": "app.demo",
+    "serve": "app.serve",
+    "simulate": "app.simulate",
+    "city": "app.city",
+    "token": "app.token",
+    "archive": "app.archive",
+    "db": "app.db",
+}
+
+
+def home() -> Path:
+    """Where city packs and default data directories live: $HEXCAB_HOME or a per-user default."""
+    if chosen := os.environ.get("HEXCAB_HOME"):
+        return Path(chosen).expanduser()
+    base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "hexcab"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = _parser().parse_args(words)
+    try:
+        run = importlib.import_module(_COMMANDS[arguments.command]).run
+        return int(run(arguments))
+    except HexcabError as error:
+        print(f"hexcab: {error.detail}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hexcab", description="A ride-hailing dispatch engine.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _demo(commands.add_parser("demo", help="a running city with simulated drivers and riders"))
+    _serve(commands.add_parser("serve", help="run the engine"))
+    _simulate(commands.add_parser("simulate", help="replay trips in virtual time"))
+    _city(commands.add_parser("city", help="build and list city packs"))
+    _token(commands.add_parser("token", help="print a bearer token"))
+    archive = commands.add_parser("archive", help="move finished trips to the archive")
+    archive.add_argument("action", choices=["run"])
+    _data_dir(archive)
+    database = commands.add_parser("db", help="the SQL schema")
+    database.add_argument("action", choices=["upgrade"])
+    _data_dir(database)
+    return parser
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--city", default="gothenburg")
+    parser.add_argument("--drivers", type=_whole(1, 20_000), default=200)
+    parser.add_argument("--rate", type=_number(0, 100_000), default=400.0, help="ride requests per engine hour")
+    parser.add_argument("--speed", type=_number(0.1, 100), default=10.0, help="engine seconds per wall second")
+    parser.add_argument("--minutes", type=_number(0.05, 1e6), help="stop after so many wall minutes")
+    parser.add_argument("--port", type=_whole(0, 65_535), default=8000)
+    parser.add_argument("--data-dir", type=Path, default=home() / "demo")
+    parser.add_argument("--seed", type=_whole(0, 2**31), default=0)
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end and nothing else")
+
+
+def _serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--city", default="gothenburg")
+    parser.add_argument("--port", type=_whole(0, 65_535), help="the API; 8000 if nothing else is set")
+    parser.add_argument("--gateway-port", type=_whole(0, 65_535), help="drivers' sockets; the API's port + 1")
+    parser.add_argument("--role", choices=["all"], default="all")
+    parser.add_argument("--settings", type=Path, help="a TOML file")
+    _data_dir(parser)
+
+
+def _simulate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--city", required=True)
+    parser.add_argument("--trips", required=True, help="a parquet or CSV file, or `synthetic`")
+    fleet = parser.add_mutually_exclusive_group(required=True)
+    fleet.add_argument("--drivers", type=_whole(1, 1_000_000))
+    fleet.add_argument("--fleet", type=Path, help="a CSV file with lat, lng of each driver")
+    parser.add_argument("--mode", choices=["best", "broadcast"], default="best")
+    parser.add_argument("--seed", type=_whole(0, 2**31), default=0)
+    parser.add_argument("--max-wait-s", type=_number(1, 86_400), default=600.0)
+    parser.add_argument("--out", type=Path, help="a folder for report.json and trips.csv")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON and nothing else")
+
+
+def _city(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add = actions.add_parser("add", help="build a city pack from an OpenStreetMap extract")
+    add.add_argument("name")
+    add.add_argument("--pbf", type=Path, required=True)
+    add.add_argument("--replace", action="store_true")
+    actions.add_parser("list", help="the packs that are there")
+    show = actions.add_parser("show", help="what is in a pack")
+    show.add_argument("name")
+
+
+def _token(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scope", choices=["rider", "driver", "ops"])
+    parser.add_argument("--id", help="whom the token names; needed for riders and drivers")
+    _data_dir(parser)
+
+
+def _data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-dir", type=Path, default=home() / "data")
+
+
+class _whole:  # noqa: N801 - reads as a type where argparse wants one
+    """A whole number within bounds."""
+
+    def __init__(self, low: int, high: int) -> None:
+        self._low, self._high = low, high
+
+    def __call__(self, text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if not self._low <= value <= self._high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {self._low} and {self._high}")
+        return value
+
+
+class _number:  # noqa: N801 - reads as a type where argparse wants one
+    """A number within bounds."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self._low, self._high = low, high
+
+    def __call__(self, text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        if not self._low <= value <= self._high:  # NaN fails this too
+            raise argparse.ArgumentTypeError(f"{text} is not between {self._low:g} and {self._high:g}")
+        return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,20 @@
+"""`hexcab token`: a bearer token signed with the server's key."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from runtime.auth import Tokens
+from runtime.datadir import DataDir
+from runtime.settings import Settings
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print a token; ops need no id."""
+    subject = arguments.id or ("ops" if arguments.scope == "ops" else None)
+    if subject is None:
+        print(f"hexcab: a {arguments.scope} token needs --id", file=sys.stderr)
+        return 2
+    print(Tokens(DataDir(arguments.data_dir).key()).sign(arguments.scope, subject, Settings().web.token_s))
+    return 0
