@@ -1,0 +1,127 @@
+"""Map matching and routes as questions to Valhalla and what its answers mean. Pure: no process, no I/O."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, Literal
+
+import msgspec
+
+from core.geo import LatLng, haversine_m
+from runtime.settings import MapSettings
+
+Grade = Literal["matched", "partial", "raw"]
+
+
+class MatchAsk(msgspec.Struct, frozen=True, tag="match"):
+    """A trail to match: degrees and seconds of its pings, in order of time; lists of one length."""
+
+    lat: list[float]
+    lng: list[float]
+    at_s: list[float]
+
+
+class RouteAsk(msgspec.Struct, frozen=True, tag="route"):
+    """A route to find."""
+
+    start: LatLng
+    end: LatLng
+
+
+class Matched(msgspec.Struct, frozen=True, tag="matched"):
+    """The road a trail followed.
+
+    `grade` says how far to trust it: matched = one unbroken road; partial = broken somewhere, gaps counted as the crow
+    flies; raw = no road found, the pings themselves.
+    """
+
+    distance_m: float
+    shape: list[LatLng]
+    grade: Grade
+
+
+class Route(msgspec.Struct, frozen=True, tag="route"):
+    """The way Valhalla would drive, with its costs of turns."""
+
+    distance_m: float
+    duration_s: float
+    shape: list[LatLng]
+
+
+def match_question(ask: MatchAsk, settings: MapSettings) -> dict[str, Any]:
+    """The `trace_route` request of a trail; a trail of too many pings is thinned evenly, its ends kept."""
+    count = len(ask.lat)
+    kept = min(count, settings.match_points)
+    rows = [round(at * (count - 1) / (kept - 1)) for at in range(kept)]
+    start = ask.at_s[0]
+    return {
+        "shape": [{"lat": ask.lat[row], "lon": ask.lng[row], "time": ask.at_s[row] - start} for row in rows],
+        "costing": "auto",
+        "shape_match": "map_snap",
+        "directions_type": "none",
+        "units": "kilometers",
+        "trace_options": {
+            "search_radius": settings.match_radius_m,
+            "gps_accuracy": settings.match_accuracy_m,
+            "breakage_distance": settings.match_break_m,
+        },
+    }
+
+
+def read_match(answer: dict[str, Any]) -> Matched:
+    """What a `trace_route` answer says. Where the trail is broken, its later parts come as alternates of the first."""
+    trips = [answer["trip"], *(other["trip"] for other in answer.get("alternates", ()))]
+    trips.sort(key=lambda trip: int(trip["locations"][0].get("original_index", 0)))
+    distance_m, shape = 0.0, list[LatLng]()
+    for trip in trips:
+        part = [point for leg in trip["legs"] for point in decode_shape(leg["shape"])]
+        if shape and part:
+            distance_m += haversine_m(shape[-1], part[0])
+        distance_m += 1000.0 * sum(float(leg["summary"]["length"]) for leg in trip["legs"])
+        shape.extend(part)
+    return Matched(distance_m, _without_repeats(shape), "matched" if len(trips) == 1 else "partial")
+
+
+def raw_match(ask: MatchAsk) -> Matched:
+    """The trail as it is: distances between pings as the crow flies."""
+    shape = [LatLng(lat, lng) for lat, lng in zip(ask.lat, ask.lng, strict=True)]
+    return Matched(sum(haversine_m(a, b) for a, b in pairwise(shape)), _without_repeats(shape), "raw")
+
+
+def route_question(ask: RouteAsk) -> dict[str, Any]:
+    """The `route` request between two points."""
+    return {
+        "locations": [{"lat": point.lat, "lon": point.lng} for point in (ask.start, ask.end)],
+        "costing": "auto",
+        "directions_type": "none",
+        "units": "kilometers",
+    }
+
+
+def read_route(answer: dict[str, Any]) -> Route:
+    """What a `route` answer says."""
+    trip = answer["trip"]
+    shape = [point for leg in trip["legs"] for point in decode_shape(leg["shape"])]
+    return Route(1000.0 * float(trip["summary"]["length"]), float(trip["summary"]["time"]), _without_repeats(shape))
+
+
+def decode_shape(encoded: str) -> list[LatLng]:
+    """Points of an encoded polyline of six decimals (Google's polyline algorithm)."""
+    numbers: list[int] = []
+    value = shift = 0
+    for char in encoded:
+        chunk = ord(char) - 63
+        value |= (chunk & 0x1F) << shift
+        shift += 5
+        if chunk < 0x20:
+            numbers.append((value >> 1) ^ -(value & 1))
+            value = shift = 0
+    points, lat, lng = [], 0, 0
+    for d_lat, d_lng in zip(numbers[::2], numbers[1::2], strict=True):
+        lat, lng = lat + d_lat, lng + d_lng
+        points.append(LatLng(lat / 1e6, lng / 1e6))
+    return points
+
+
+def _without_repeats(shape: list[LatLng]) -> list[LatLng]:
+    return [point for at, point in enumerate(shape) if at == 0 or point != shape[at - 1]]

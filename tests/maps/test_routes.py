@@ -1,0 +1,221 @@
+"""Map matching and routes survive noise, hangs, deaths and floods."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.errors import InvalidInput, Unavailable
+from core.geo import FloatArray, LatLng, haversine_m
+from maps.cities import City
+from maps.paths import NoRoute
+from maps.paths import Path as Drive
+from maps.routes import RouteWorkers
+from runtime.settings import MapSettings
+
+pytestmark = pytest.mark.slow
+
+QUICK = MapSettings(route_timeout_s=1.0, route_queue=2)
+
+
+@pytest.fixture
+async def workers(gothenburg: City) -> AsyncIterator[RouteWorkers]:
+    workers = RouteWorkers(gothenburg.valhalla_config)
+    yield workers
+    await workers.aclose()
+
+
+def drive(city: City, seed: int, least_m: float = 2_000.0) -> Drive:
+    """A drive between two random junctions."""
+    rng = np.random.default_rng(seed)
+    while True:
+        a, b = rng.integers(0, city.roads.node_count, 2).tolist()
+        path = city.paths.path(city.roads.node(a), city.roads.node(b))
+        if path.distance_m > least_m:
+            return path
+
+
+def trail(path: Drive, noise_m: float, seed: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Pings every 5 s of a drive, with GPS noise."""
+    rng = np.random.default_rng(seed)
+    at_s = np.append(np.arange(0.0, path.duration_s, 5.0), path.duration_s)
+    noise = rng.normal(0, noise_m / 111_195, (2, len(at_s)))
+    lat = np.interp(at_s, path.at_s, path.lat) + noise[0]
+    lng = np.interp(at_s, path.at_s, path.lng) + noise[1] / np.cos(np.radians(57.7))
+    return lat, lng, at_s
+
+
+async def test_a_noisy_trail_gives_the_distance_that_was_driven(gothenburg: City, workers: RouteWorkers) -> None:
+    for seed in range(5):
+        path = drive(gothenburg, seed)
+        matched = await workers.match(*trail(path, 6.0, seed))
+        assert matched.grade == "matched"
+        assert matched.distance_m == pytest.approx(path.distance_m, rel=0.03, abs=40)
+        assert haversine_m(matched.shape[0], path.point(0)) < 60
+
+
+async def test_a_trail_with_a_hole_is_graded_partial(gothenburg: City, workers: RouteWorkers) -> None:
+    lat, lng, at_s = trail(drive(gothenburg, 3, 9_000.0), 4.0, 3)
+    third = len(lat) // 6
+    matched = await workers.match(
+        np.concatenate([lat[:third], lat[-third:]]),
+        np.concatenate([lng[:third], lng[-third:]]),
+        np.concatenate([at_s[:third], at_s[-third:]]),
+    )
+    ends = haversine_m(LatLng(lat[0], lng[0]), LatLng(lat[-1], lng[-1]))
+    assert matched.grade == "partial"
+    assert matched.distance_m > 0.9 * ends
+
+
+async def test_a_trail_far_from_any_road_comes_back_raw(workers: RouteWorkers) -> None:
+    matched = await workers.match(np.array([60.0, 60.01]), np.array([5.0, 5.0]), np.array([0.0, 60.0]))
+    assert matched.grade == "raw"
+    assert matched.distance_m == pytest.approx(haversine_m(LatLng(60.0, 5.0), LatLng(60.01, 5.0)))
+    assert matched.shape == [LatLng(60.0, 5.0), LatLng(60.01, 5.0)]
+
+
+async def test_one_ping_is_no_distance_and_needs_no_worker(workers: RouteWorkers) -> None:
+    matched = await workers.match(np.array([57.7]), np.array([11.97]), np.array([0.0]))
+    assert (matched.distance_m, matched.grade) == (0.0, "raw")
+    assert workers.pids() == []
+
+
+async def test_a_trail_longer_than_the_limit_is_thinned_and_still_right(gothenburg: City) -> None:
+    async with aclosing(RouteWorkers(gothenburg.valhalla_config, MapSettings(match_points=60))) as workers:
+        path = drive(gothenburg, 8, 6_000.0)
+        matched = await workers.match(*trail(path, 3.0, 8))
+        assert matched.distance_m == pytest.approx(path.distance_m, rel=0.04)
+
+
+@pytest.mark.parametrize(
+    ("lat", "at_s"), [([57.7, np.nan], [0.0, 1.0]), ([57.7, 57.71], [1.0, 0.0]), ([57.7, 57.71, 57.72], [0.0, 1.0])]
+)
+async def test_a_trail_that_is_none_is_refused(workers: RouteWorkers, lat: list[float], at_s: list[float]) -> None:
+    with pytest.raises(InvalidInput):
+        await workers.match(np.array(lat), np.array([11.97, 11.97]), np.array(at_s))
+
+
+async def test_a_route_is_about_as_long_as_the_fastest_path(gothenburg: City, workers: RouteWorkers) -> None:
+    path = drive(gothenburg, 1)
+    route = await workers.route(path.point(0), path.point(len(path.lat) - 1))
+    assert route.distance_m == pytest.approx(path.distance_m, rel=0.3)
+    assert route.duration_s > 0.7 * path.duration_s
+    with pytest.raises(NoRoute):
+        await workers.route(LatLng(60.0, 5.0), LatLng(60.01, 5.0))
+
+
+async def test_a_worker_that_hangs_is_replaced_after_the_time_out(gothenburg: City) -> None:
+    async with aclosing(RouteWorkers(gothenburg.valhalla_config, QUICK)) as workers:
+        ping_trail = trail(drive(gothenburg, 1), 4.0, 1)
+        await workers.match(*ping_trail)
+        (hung,) = workers.pids()
+        os.kill(hung, signal.SIGSTOP)
+        with pytest.raises(Unavailable, match="no route answer"):
+            await workers.match(*ping_trail)
+        assert (await workers.match(*ping_trail)).grade == "matched"
+        assert hung not in workers.pids()
+
+
+async def test_a_worker_that_dies_is_replaced_without_anybody_noticing(gothenburg: City) -> None:
+    async with aclosing(RouteWorkers(gothenburg.valhalla_config)) as workers:
+        ping_trail = trail(drive(gothenburg, 1), 4.0, 1)
+        await workers.match(*ping_trail)
+        (victim,) = workers.pids()
+        os.kill(victim, signal.SIGKILL)
+        assert (await workers.match(*ping_trail)).grade == "matched"
+        assert victim not in workers.pids()
+
+
+async def test_a_worker_that_grew_too_large_is_replaced_between_questions(gothenburg: City) -> None:
+    async with aclosing(RouteWorkers(gothenburg.valhalla_config, MapSettings(route_worker_rss_mb=1))) as workers:
+        ping_trail = trail(drive(gothenburg, 1), 4.0, 1)
+        for _ in range(2):
+            assert (await workers.match(*ping_trail)).grade == "matched"
+            assert workers.pids() == []
+
+
+async def test_a_question_given_up_does_not_answer_the_next_one(gothenburg: City, workers: RouteWorkers) -> None:
+    long, short = trail(drive(gothenburg, 3, 9_000.0), 4.0, 3), trail(drive(gothenburg, 1), 4.0, 1)
+    expected = await workers.match(*short)
+    asking = asyncio.create_task(workers.match(*long))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0.001)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    assert await workers.match(*short) == expected
+
+
+async def test_more_questions_than_the_queue_holds_are_refused(gothenburg: City) -> None:
+    async with aclosing(RouteWorkers(gothenburg.valhalla_config, QUICK)) as workers:
+        ping_trail = trail(drive(gothenburg, 1), 4.0, 1)
+        answers = await asyncio.gather(*(workers.match(*ping_trail) for _ in range(6)), return_exceptions=True)
+        refused = [answer for answer in answers if isinstance(answer, Unavailable)]
+        assert len(refused) == 3
+        assert all(error.code == "routes_busy" for error in refused)
+        assert all(not isinstance(answer, Exception) for answer in answers if answer not in refused)
+
+
+async def test_a_config_that_is_none_fails_clearly(tmp_path: Path) -> None:
+    (tmp_path / "valhalla.json").write_text("{}", "utf-8")
+    async with aclosing(RouteWorkers(tmp_path / "valhalla.json")) as workers:
+        with pytest.raises(Unavailable, match="could not start"):
+            await workers.route(LatLng(57.7, 11.9), LatLng(57.7, 11.9))
+    with pytest.raises(Unavailable, match="closed"):
+        await workers.route(LatLng(57.7, 11.9), LatLng(57.7, 11.9))
+
+
+_OWNER = """
+import asyncio, sys
+from pathlib import Path
+from core.geo import LatLng
+from maps.routes import RouteWorkers
+
+async def main():
+    workers = RouteWorkers(Path(sys.argv[1]))
+    await workers.route(LatLng(57.7041, 11.9697), LatLng(57.7000, 11.9800))
+    print(workers.pids()[0], flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_worker_dies_with_its_engine(gothenburg: City, stopped: bool) -> None:
+    command = [sys.executable, "-c", _OWNER, str(gothenburg.valhalla_config)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        worker = int(owner.stdout.readline())
+        if stopped:
+            if sys.platform != "linux":
+                owner.kill()
+                pytest.skip("a stopped process notices its parent's death on Linux only")
+            os.kill(worker, signal.SIGSTOP)
+        owner.kill()
+    for _ in range(1_000):
+        if not _alive(worker):
+            return
+        time.sleep(0.01)
+    pytest.fail("the worker outlived its engine")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return not stat.exists() or stat.read_text("ascii").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
