@@ -1,0 +1,5 @@
+"""The driver WebSocket: handshake (who comes in), connection (one socket), lanes (commands in order), server (all)."""
+
+from location.gateway.server import Gateway, GatewayParts
+
+__all__ = ["Gateway", "GatewayParts"]

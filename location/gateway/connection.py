@@ -1,0 +1,261 @@
+"""One driver's socket: frames in, messages out, and the guards against floods, abuse and slow readers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any, Protocol
+
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+
+from location.gateway.counts import Traffic
+from location.live import Driver
+from location.messages import BadMessage, Codec, Command, Error, Ping, Pings
+from runtime.settings import LocationSettings
+
+REPLACED = 4001
+POLICY = 1008
+TOO_BIG = 1009
+INTERNAL = 1011
+RESTART = 1012
+TRY_LATER = 1013
+_PROTOCOL = 1002
+_UNSUPPORTED = 1003
+
+_REASON_BYTES = 120  # a control frame holds 125, two of them for the code
+
+_BAD_WINDOW_S = 60.0
+_HELD_BACK = 64  # messages to a driver who has not had the welcome yet
+
+
+class Hub(Protocol):
+    """What a connection reports to."""
+
+    def opened(self, connection: Connection) -> None: ...
+
+    def closed(self, connection: Connection) -> None: ...
+
+    def ping(self, connection: Connection, ping: Ping) -> None: ...
+
+    def said(self, connection: Connection, message: Pings | Command) -> None: ...
+
+
+class Connection(WSListener):
+    """A driver's socket. Everything here runs in the event loop's callbacks; nothing waits."""
+
+    __slots__ = (
+        "_bad",
+        "_bad_since",
+        "_codec",
+        "_data_kind",
+        "_early",
+        "_frames_left",
+        "_frames_since",
+        "_hub",
+        "_loop",
+        "_parts",
+        "_read",
+        "_settings",
+        "_traffic",
+        "_transport",
+        "ack_late",
+        "acked_seq",
+        "awaits_ack",
+        "closing",
+        "driver",
+        "driver_id",
+        "heard",
+        "heard_at",
+        "pinged",
+        "welcomed",
+    )
+
+    def __init__(self, driver_id: str, codec: Codec, hub: Hub, settings: LocationSettings, traffic: Traffic) -> None:
+        self.driver_id = driver_id
+        self.driver: Driver
+        self.acked_seq = -1
+        self.awaits_ack = False  # on the hub's list of acks to send
+        self.ack_late = False  # an ack waits for the durable log
+        self.welcomed = False
+        self.closing = False
+        self.heard = True
+        self.pinged = False
+        self._codec = codec
+        self._read = codec.read
+        self._data_kind = WSMsgType.BINARY if codec.binary else WSMsgType.TEXT
+        self._hub = hub
+        self._settings = settings
+        self._traffic = traffic
+        self._transport: WSTransport
+        self._loop = asyncio.get_running_loop()
+        self.heard_at = self._loop.time()
+        self._frames_left = settings.flood_burst
+        self._frames_since = self.heard_at
+        self._bad = 0
+        self._bad_since = self.heard_at
+        self._parts: bytearray | None = None  # of a message that comes in several frames
+        self._early: list[Any] = []
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+        self._hub.opened(self)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.closing = True
+        self._hub.closed(self)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        kind = frame.msg_type
+        if self.closing:
+            if kind == WSMsgType.CLOSE:
+                transport.disconnect()
+            return
+        self.heard = True
+        self._frames_left -= 1
+        if self._frames_left < 0 and self._flooded():
+            self.close(POLICY, "more frames than allowed")
+            return
+        if kind == self._data_kind and frame.fin and self._parts is None:
+            self._message(frame.get_payload_as_bytes())
+        else:
+            self._other_frame(transport, frame, kind)
+
+    def pause_writing(self) -> None:
+        """The limit on what waits is ours, in `_write`."""
+
+    def resume_writing(self) -> None:
+        """See pause_writing."""
+
+    def send(self, message: Any) -> bool:
+        """Send a message (a Struct or a contract dict); False when the connection is closing or cannot take more.
+
+        What is sent before the welcome follows it.
+        """
+        if self.closing:
+            return False
+        if not self.welcomed:
+            if len(self._early) >= _HELD_BACK:
+                return False
+            self._early.append(message)
+            return True
+        self._write(message)
+        return not self.closing
+
+    def welcome(self, message: Any) -> None:
+        """Send the welcome, and what was held back for it."""
+        if self.closing:
+            return
+        self.welcomed = True
+        early, self._early = self._early, []
+        for each in itertools.chain((message,), early):
+            self._write(each)
+
+    def error(self, code: str, detail: str, *, seq: int | None = None, about: str | None = None) -> None:
+        """Tell the driver's app what is wrong. The connection stays."""
+        self.send(Error(code, detail, seq, about))
+
+    def probe(self) -> None:
+        """Send a ping frame: a living client answers it."""
+        self.pinged = True
+        self._transport.send_ping()
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Say goodbye; a client that does not answer is cut off after the grace time."""
+        if self.closing:
+            return
+        self.closing = True
+        self._traffic.closed[code] = self._traffic.closed.get(code, 0) + 1
+        self._transport.send_close(WSCloseCode(code), reason.encode("ascii", "replace")[:_REASON_BYTES])
+        self._loop.call_later(self._settings.close_grace_s, self.cut)
+
+    def cut(self) -> None:
+        """End the connection at once, whatever is still to be sent."""
+        if not self._transport.is_disconnected:
+            self._transport.disconnect(graceful=False)
+
+    def _write(self, message: Any) -> None:
+        payload = self._codec.encode(message)
+        transport = self._transport
+        transport.send(self._data_kind, payload)
+        self._traffic.frames_out += 1
+        self._traffic.bytes_out += len(payload)
+        if (
+            transport.underlying_transport.get_write_buffer_size() > self._settings.send_queue_bytes
+            and not self.closing
+        ):
+            self.close(POLICY, "reads too slowly")
+
+    def _message(self, payload: bytes) -> None:
+        self._traffic.frames_in += 1
+        self._traffic.bytes_in += len(payload)
+        if len(payload) > self._settings.max_frame_bytes:
+            self.close(TOO_BIG, "message too big")
+            return
+        try:
+            message = self._read(payload)
+        except Exception:
+            self._bad_payload(payload)
+            return
+        if isinstance(message, Ping):
+            self._hub.ping(self, message)
+        else:
+            self._hub.said(self, message)
+
+    def _bad_payload(self, payload: bytes) -> None:
+        try:
+            self._codec.decode(payload)
+        except BadMessage as bad:
+            self.complain(bad.code, bad.detail, bad.seq)
+
+    def complain(self, code: str, detail: str, seq: int | None = None) -> None:
+        """Refuse a message; who sends too many bad ones is closed."""
+        self._traffic.bad_messages += 1
+        now = self._loop.time()
+        if now - self._bad_since > _BAD_WINDOW_S:
+            self._bad, self._bad_since = 0, now
+        self._bad += 1
+        self.error(code, detail, seq=seq)
+        if self._bad > self._settings.max_bad_messages:
+            self.close(POLICY, "too many bad messages")
+
+    def _flooded(self) -> bool:
+        """Grant the frames that time has earned since the last grant; True when there are none."""
+        now = self._loop.time()
+        earned = int((now - self._frames_since) * self._settings.max_frames_per_s)
+        if earned < 1:
+            return True
+        self._frames_left += min(earned, self._settings.flood_burst)
+        self._frames_since = now
+        return self._frames_left < 0
+
+    def _other_frame(self, transport: WSTransport, frame: WSFrame, kind: WSMsgType) -> None:
+        if kind == WSMsgType.PING:
+            transport.send_pong(frame.get_payload_as_bytes())
+        elif kind == WSMsgType.CLOSE:
+            self.closing = True
+            code = frame.get_close_code()
+            transport.send_close(WSCloseCode.OK if code == WSCloseCode.NO_INFO else code)
+            transport.disconnect()
+            self._loop.call_later(self._settings.close_grace_s, self.cut)
+        elif kind != WSMsgType.PONG:
+            self._fragment(frame, kind)
+
+    def _fragment(self, frame: WSFrame, kind: WSMsgType) -> None:
+        starts = kind != WSMsgType.CONTINUATION
+        if frame.rsv1 or starts == (self._parts is not None):
+            self.close(_PROTOCOL, "frames out of order, or compressed without agreement")
+            return
+        if starts and kind != self._data_kind:
+            wanted = "binary" if self._codec.binary else "text"
+            self.complain("wrong_frame", f"{self._codec.subprotocol} messages are {wanted} frames")
+            if not frame.fin:
+                self.close(_UNSUPPORTED, "wrong kind of frame")
+            return
+        if self._parts is None:
+            self._parts = bytearray()
+        self._parts += frame.get_payload_as_bytes()
+        if len(self._parts) > self._settings.max_frame_bytes:
+            self.close(TOO_BIG, "message too big")
+        elif frame.fin:
+            payload, self._parts = bytes(self._parts), None
+            self._message(payload)

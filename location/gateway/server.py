@@ -1,0 +1,298 @@
+"""The gateway: every driver's socket of this host."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from picows import WSListener, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener, ws_create_server
+
+from core.clock import Clock
+from core.errors import HexcabError, Unavailable
+from location.area import everywhere
+from location.gateway.acks import Acks
+from location.gateway.commands import Commands
+from location.gateway.connection import INTERNAL, POLICY, REPLACED, RESTART, TRY_LATER, Connection
+from location.gateway.counts import Counts, Traffic
+from location.gateway.handshake import SocketLog, admit, refusal
+from location.gateway.lanes import Lanes
+from location.live import Driver
+from location.messages import Command, Ping, Pings, Welcome
+from location.pings import PingPath
+from location.ports import Authorize, DriverDesk, Inside, SegmentOf, TrailLog
+from location.presence import HostPresence
+from location.supply import Supply
+from location.trail import TrailWriter
+from runtime.settings import LocationSettings
+
+_log = logging.getLogger(__name__)
+
+_ROOM_FOR_OVERSIZE = 4  # frames of up to so many times the limit are read, so that the client hears why it is closed
+_UPKEEP_S = 1.0
+_SPARE_JOBS = 16  # connects and disconnects have room in a driver's lane when commands have filled it
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayParts:
+    """What a gateway works with."""
+
+    authorize: Authorize
+    desk: DriverDesk
+    supply: Supply
+    trail: TrailLog
+    clock: Clock
+    settings: LocationSettings
+    segment_of: SegmentOf
+    inside: Inside = everywhere
+
+
+class Gateway:
+    """Serves driver sockets on a host and port (0: any free one). Make it inside the running event loop."""
+
+    def __init__(self, parts: GatewayParts, host: str, port: int) -> None:
+        self._parts = parts
+        self._address = (host, port)
+        self._settings = settings = parts.settings
+        self._clock = parts.clock
+        self._supply = parts.supply
+        self._live = parts.supply.live
+        self._writer = TrailWriter(parts.trail, self._live, settings)
+        self._path = PingPath(self._live, self._writer, parts.segment_of, settings, inside=parts.inside)
+        self._acks = Acks(parts.clock, settings)
+        self._presence: HostPresence[Connection] = HostPresence()
+        self._lanes = Lanes(settings.max_commands)
+        self._commands = Commands(parts.desk, parts.supply)
+        self._traffic = Traffic()
+        self._appending = asyncio.Lock()
+        self._everyone_left = asyncio.Event()
+        self._draining = False
+        self._server: asyncio.Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def port(self) -> int:
+        """The port that is served."""
+        sockets = self._server.sockets if self._server else ()
+        return int(sockets[0].getsockname()[1]) if sockets else self._address[1]
+
+    async def start(self) -> None:
+        """Go on from the trail log, open the port and serve. Raises Unavailable naming a port that cannot be opened."""
+        host, port = self._address
+        self._live.restore(await self._parts.trail.last_positions())
+        try:
+            self._server = await ws_create_server(
+                self._admit,
+                host,
+                port,
+                logger_name=SocketLog(_log, {}),
+                enable_auto_pong=False,  # a ping frame shows life too, so it must reach the connection
+                max_frame_size=_ROOM_FOR_OVERSIZE * self._settings.max_frame_bytes,
+                read_buffer_init_size=4096,
+                backlog=4096,
+            )
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise Unavailable(f"port {port} on {host} cannot be opened: {reason}", code="port_unavailable") from error
+        settings, wall, engine = self._settings, asyncio.sleep, self._clock.sleep
+        steps = (
+            (self._send_acks, settings.tick_s, wall),
+            (self._supply.flush, settings.tick_s, wall),
+            (self._flush_trail, settings.tick_s, wall),
+            (self._probe_silent, min(_UPKEEP_S, settings.idle_timeout_s / 6), wall),
+            (self._supply.expire, settings.expire_every_s, engine),
+            (self._purge, settings.purge_every_s, engine),
+        )
+        self._tasks = [asyncio.create_task(self._repeat(*each)) for each in steps]
+
+    async def drain(self) -> None:
+        """Stop accepting, make durable and acknowledge what has come, and close every connection with 1012."""
+        self._draining = True
+        if self._server is not None:
+            self._server.close()
+        await self._append()
+        for connection in self._presence:
+            self._acks.send(connection)
+            connection.close(RESTART, "the server restarts; connect again")
+        try:
+            async with asyncio.timeout(self._settings.close_grace_s):
+                while len(self._presence):
+                    self._everyone_left.clear()
+                    await self._everyone_left.wait()
+        except TimeoutError:
+            for connection in self._presence:
+                connection.cut()
+
+    async def close(self) -> None:
+        """Drain, finish what drivers have asked for, and end."""
+        await self.drain()
+        await self._lanes.close(self._settings.close_grace_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        await self._append()
+        await self._supply.flush()
+
+    def deliver(self, driver_id: str, message: dict[str, Any]) -> bool:
+        """Send a contract message to a driver; False when they are not connected here or do not take more."""
+        connection = self._presence.get(driver_id)
+        return connection is not None and connection.send(message)
+
+    def connected(self, driver_id: str) -> bool:
+        """True while the driver has a connection here that can be sent to."""
+        connection = self._presence.get(driver_id)
+        return connection is not None and not connection.closing
+
+    def counts(self) -> Counts:
+        """What has happened so far, for the metrics."""
+        traffic = self._traffic
+        return Counts(
+            connections=len(self._presence),
+            pings_accepted=self._path.accepted,
+            pings_dropped=dict(self._path.dropped),
+            pings_waiting=len(self._writer),
+            pings_logged=self._writer.appended,
+            idle_pings_lost=self._writer.idle_dropped,
+            frames_in=traffic.frames_in,
+            bytes_in=traffic.bytes_in,
+            frames_out=traffic.frames_out,
+            bytes_out=traffic.bytes_out,
+            bad_messages=traffic.bad_messages,
+            refused_handshakes=traffic.refused_handshakes,
+            closed=dict(traffic.closed),
+        )
+
+    def opened(self, connection: Connection) -> None:
+        """A driver's socket is open; it takes the place of an older one, and the driver's state goes on."""
+        driver_id = connection.driver_id
+        connection.driver = self._live.driver(driver_id)
+        replaced = self._presence.arrive(driver_id, connection)
+        if replaced is not None:
+            replaced.close(REPLACED, "another connection of this driver took over")
+        else:
+            self._live.set_connected(driver_id, True)
+        if not self._lanes.submit(driver_id, lambda: self._welcome(connection), spare=_SPARE_JOBS):
+            connection.close(TRY_LATER, "earlier commands of this driver are still being followed")
+
+    def closed(self, connection: Connection) -> None:
+        """A driver's socket is gone: an idle driver cannot be offered work any more."""
+        if not self._presence.leave(driver_id := connection.driver_id, connection):
+            return
+        self._live.set_connected(driver_id, False)
+        if self._draining:  # drivers come back after the restart, and find their offers
+            self._everyone_left.set()
+        else:
+            self._lanes.submit(driver_id, lambda: self._gone(driver_id), spare=2 * _SPARE_JOBS)
+
+    def ping(self, connection: Connection, ping: Ping) -> None:
+        """The driver's position: the hot path."""
+        if self._path.take(connection.driver, ping, self._clock.now()):
+            self._acks.owe(connection)
+        else:
+            connection.close(TRY_LATER, "pings of trips cannot be kept now")
+
+    def said(self, connection: Connection, message: Pings | Command) -> None:
+        """Every other message: buffered pings at once, commands in their turn."""
+        if not isinstance(message, Pings):
+            self._obey(connection, message)
+        elif len(message.items) > self._settings.max_buffered_pings:
+            limit = self._settings.max_buffered_pings
+            connection.complain("too_many_pings", f"items: at most {limit} pings in one message")
+        elif not self._path.take_batch(connection.driver, message.items, self._clock):
+            connection.close(TRY_LATER, "pings of trips cannot be kept now")
+        elif message.items:
+            self._acks.owe(connection)
+
+    def _obey(self, connection: Connection, command: Command) -> None:
+        driver_id = connection.driver_id
+
+        async def job() -> None:
+            error = await self._commands.follow(driver_id, command)
+            if error is not None:
+                (self._presence.get(driver_id) or connection).send(error)
+
+        if not self._lanes.submit(driver_id, job):
+            connection.complain("too_many_commands", "earlier commands are still being followed; slow down")
+
+    async def _welcome(self, connection: Connection) -> None:
+        driver_id = connection.driver_id
+        if connection.closing:
+            return
+        try:
+            state = await self._parts.desk.state(driver_id)
+        except HexcabError as error:
+            connection.close(TRY_LATER if isinstance(error, Unavailable) else POLICY, error.detail)
+            return
+        except Exception:
+            connection.close(INTERNAL)
+            raise
+        if state.trip is not None and isinstance(state.trip.get("trip_id"), str):
+            self._supply.set_busy(driver_id, state.trip["trip_id"])
+        if state.online is not None:
+            self._supply.set_online(driver_id, state.online)
+        seq, interval_s = connection.driver.safe_seq, self._settings.ping_interval_s
+        connection.welcome(Welcome(driver_id, seq, interval_s, state.trip, state.offers))
+
+    async def _gone(self, driver_id: str) -> None:
+        if self._presence.get(driver_id) is None:
+            await self._parts.desk.disconnected(driver_id)
+
+    def _admit(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener | WSListener | None:
+        try:
+            if self._draining:
+                raise Unavailable("the server restarts; connect again")
+            if len(self._presence) >= self._settings.max_connections:
+                raise Unavailable("this server has as many drivers as it may", retry_after_s=30)
+            admitted = admit(request, self._parts.authorize)
+        except HexcabError as error:
+            self._traffic.refused_handshakes += 1
+            return refusal(error)
+        connection = Connection(admitted.driver_id, admitted.codec, self, self._settings, self._traffic)
+        chosen = {"Sec-WebSocket-Protocol": admitted.chosen} if admitted.chosen else None
+        return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(chosen), connection)
+
+    async def _send_acks(self) -> None:
+        self._acks.tick()
+
+    async def _flush_trail(self) -> None:
+        if self._writer.due():
+            await self._append()
+
+    async def _append(self) -> None:
+        async with self._appending:
+            await self._writer.flush(self._durable)
+
+    def _durable(self, driver: Driver) -> None:
+        connection = self._presence.get(driver.id)
+        if connection is not None:
+            self._acks.durable(connection)
+
+    async def _purge(self) -> None:
+        before = self._clock.now() - self._settings.raw_ping_retention_s
+        await self._parts.trail.purge(int(before * 1000))
+
+    async def _probe_silent(self) -> None:
+        """Find the silent connections: probe them, and at last close them."""
+        wall, limit = asyncio.get_running_loop().time(), self._settings.idle_timeout_s
+        for connection in self._presence:
+            if connection.heard:
+                connection.heard, connection.pinged, connection.heard_at = False, False, wall
+            elif wall - connection.heard_at > limit:
+                connection.close(POLICY, "silent for too long")
+            elif wall - connection.heard_at > limit / 3 and not connection.pinged and not connection.closing:
+                connection.probe()
+
+    async def _repeat(
+        self, step: Callable[[], Awaitable[object]], every_s: float, sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
+        while True:
+            await sleep(every_s)
+            try:
+                await step()
+            except Unavailable as error:
+                _log.warning("a store is away", extra={"detail": error.detail})
+            except Exception:
+                _log.exception("a step of the gateway failed")

@@ -1,0 +1,191 @@
+"""The live table: what this process knows of each driver right now. Plain attributes, as every ping touches them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+from core.errors import InvalidInput
+from location.messages import Position
+from location.model import BUSY, MAX_VEHICLE_BYTES, ONLINE, LastPosition, SupplyChange, SupplyRow
+
+_NO_PING = -1
+_UNKNOWN = -1  # where the store has a driver, after it failed
+
+
+class Driver:
+    """One driver: the last used ping, what they do, and what the store was last told of them."""
+
+    __slots__ = (
+        "connected", "dirty", "durable_seq", "heading", "id", "idle_since", "lat", "lng", "online", "placed", "seen_at",
+        "segment", "seq", "speed", "trip_id", "ts", "undurable", "vehicle", "written_segment",
+    )  # fmt: skip
+
+    def __init__(self, driver_id: str) -> None:
+        self.id = driver_id
+        self.seq = 0  # highest number met, used or not
+        self.ts = _NO_PING  # of the last used ping, epoch milliseconds
+        self.lat = math.nan
+        self.lng = math.nan
+        self.heading = math.nan
+        self.speed = math.nan
+        self.segment = 0
+        self.placed = False  # a ping was used since the driver connected, and it is not stale
+        self.seen_at = -math.inf  # engine time at which it came
+        self.idle_since = 0.0
+        self.online = False
+        self.connected = False
+        self.trip_id: str | None = None
+        self.vehicle = b""
+        self.undurable = 0  # on-trip pings on their way to the durable log
+        self.durable_seq = 0  # while there are such pings: how far it is durable
+        self.dirty = False  # the store does not know the present state yet
+        self.written_segment = 0  # where the store has the driver; 0 when nowhere
+
+    @property
+    def flags(self) -> int:
+        """ONLINE and BUSY as bits."""
+        return (ONLINE if self.online else 0) | (BUSY if self.trip_id is not None else 0)
+
+    @property
+    def in_supply(self) -> bool:
+        """Online at a known place; while idle, also within reach of an offer."""
+        return self.online and self.placed and (self.connected or self.trip_id is not None)
+
+    @property
+    def safe_seq(self) -> int:
+        """Every ping up to here is processed, and durable where it belongs to a trip."""
+        return self.durable_seq if self.undurable else self.seq
+
+    def row(self) -> SupplyRow:
+        """The driver as the supply shows them."""
+        return SupplyRow(
+            self.lat, self.lng, self.heading, self.speed, self.seen_at, self.idle_since, self.flags, self.vehicle
+        )
+
+
+class LiveDrivers:
+    """Every driver this process has met, and which of them the store must be told about."""
+
+    def __init__(self) -> None:
+        self._drivers: dict[str, Driver] = {}
+        self._dirty: list[Driver] = []
+
+    def __len__(self) -> int:
+        return len(self._drivers)
+
+    def __iter__(self) -> Iterator[Driver]:
+        return iter(self._drivers.values())
+
+    def get(self, driver_id: str) -> Driver | None:
+        """The driver, or None when never met."""
+        return self._drivers.get(driver_id)
+
+    def driver(self, driver_id: str) -> Driver:
+        """The driver, made on the first meeting."""
+        driver = self._drivers.get(driver_id)
+        if driver is None:
+            driver = self._drivers[driver_id] = Driver(driver_id)
+        return driver
+
+    def move(self, driver: Driver, ping: Position, segment: int, now: float) -> None:
+        """Take over a used ping."""
+        driver.ts = ping.ts
+        driver.lat = ping.lat
+        driver.lng = ping.lng
+        driver.heading = math.nan if ping.heading is None else ping.heading
+        driver.speed = math.nan if ping.speed is None else ping.speed
+        driver.segment = segment
+        driver.placed = True
+        driver.seen_at = now
+        if not driver.dirty:
+            driver.dirty = True
+            self._dirty.append(driver)
+
+    def set_connected(self, driver_id: str, connected: bool) -> Driver:
+        """The driver's socket came or went. Who was away is shown again from the next ping on."""
+        driver = self.driver(driver_id)
+        if connected and not driver.connected and driver.trip_id is None:
+            driver.placed = False
+        driver.connected = connected
+        self._touch(driver)
+        return driver
+
+    def set_online(self, driver_id: str, online: bool, now: float) -> None:
+        """The driver opens or closes for work; opening starts the waiting, and needs a ping to be shown."""
+        driver = self.driver(driver_id)
+        if online and not driver.online:
+            driver.idle_since = now
+        driver.online = online
+        self._touch(driver)
+
+    def set_busy(self, driver_id: str, trip_id: str) -> None:
+        """The driver has a trip: pings belong to it from now on."""
+        driver = self.driver(driver_id)
+        driver.trip_id = trip_id
+        self._touch(driver)
+
+    def set_free(self, driver_id: str, now: float) -> None:
+        """The driver's trip has ended: waiting starts anew. Does nothing for a driver without a trip."""
+        driver = self.driver(driver_id)
+        if driver.trip_id is not None:
+            driver.trip_id = None
+            driver.idle_since = now
+            self._touch(driver)
+
+    def set_vehicle(self, driver_id: str, vehicle: str) -> None:
+        """The vehicle class. Raises InvalidInput when its name is longer than the store's field."""
+        name = vehicle.encode()
+        if len(name) > MAX_VEHICLE_BYTES or b"\0" in name:
+            raise InvalidInput(f"vehicle class {vehicle!r} is longer than {MAX_VEHICLE_BYTES} bytes")
+        driver = self.driver(driver_id)
+        driver.vehicle = name
+        self._touch(driver)
+
+    def went_stale(self, driver_ids: Iterable[str]) -> None:
+        """The store took these silent drivers out: their next ping brings them back."""
+        for driver_id in driver_ids:
+            if (driver := self._drivers.get(driver_id)) is not None:
+                driver.written_segment = 0
+                driver.placed = False
+
+    def restore(self, positions: Iterable[LastPosition]) -> None:
+        """Go on from the durable log after a restart. Nobody is shown before they have sent a ping again."""
+        for last in positions:
+            driver = self.driver(last.driver_id)
+            if last.ts <= driver.ts:
+                continue
+            driver.seq, driver.ts = last.seq, last.ts
+            driver.lat, driver.lng = last.lat, last.lng
+            driver.online = last.online
+
+    def take_changes(self) -> list[SupplyChange]:
+        """What the store must be told since the last time."""
+        dirty, self._dirty = self._dirty, []
+        changes = []
+        for driver in dirty:
+            driver.dirty = False
+            written = driver.written_segment
+            previous = 0 if written == _UNKNOWN else written
+            if driver.in_supply:
+                changes.append(SupplyChange(driver.id, driver.segment, previous, driver.row()))
+                driver.written_segment = driver.segment
+            elif written:
+                changes.append(SupplyChange(driver.id, 0, previous, None))
+                driver.written_segment = 0
+        return changes
+
+    def retry(self, changes: Iterable[SupplyChange]) -> None:
+        """The store failed in the middle of these changes: tell them again, and rely on nothing it held before."""
+        for driver in self:
+            if driver.written_segment:
+                driver.written_segment = _UNKNOWN
+        for change in changes:
+            driver = self.driver(change.driver_id)
+            driver.written_segment = _UNKNOWN
+            self._touch(driver)
+
+    def _touch(self, driver: Driver) -> None:
+        if not driver.dirty:
+            driver.dirty = True
+            self._dirty.append(driver)

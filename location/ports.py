@@ -1,0 +1,111 @@
+"""What the location room needs from outside: who a driver is, what their messages ask of other rooms, and stores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from location.model import DriverState, LastPosition, SupplyChange, SupplyRows, Trail, TrailPoint
+
+
+class Identity(Protocol):
+    """Who a token belongs to."""
+
+    @property
+    def scope(self) -> str: ...
+
+    @property
+    def subject(self) -> str: ...
+
+
+class Authorize(Protocol):
+    """Tells who calls, from a bearer token or a one-use ticket. Raises Unauthorized or Forbidden."""
+
+    def __call__(self, token: str | None, ticket: str | None) -> Identity: ...
+
+
+class SegmentOf(Protocol):
+    """The segment of a point, as an H3 cell."""
+
+    def __call__(self, lat: float, lng: float, /) -> int: ...
+
+
+class Inside(Protocol):
+    """Is a point in the service area?"""
+
+    def __call__(self, lat: float, lng: float, /) -> bool: ...
+
+
+class DriverDesk(Protocol):
+    """What driver messages ask of other rooms. Every call may raise core.errors, which the driver is told.
+
+    Calls of one driver come one after the other, in the order of the messages; an app may repeat any of them.
+    """
+
+    async def state(self, driver_id: str) -> DriverState:
+        """The active trip and the open offers of a driver who has just connected."""
+        ...
+
+    async def status(self, driver_id: str, online: bool) -> None:
+        """The driver wants to go online or offline. Raises Forbidden where that is not allowed."""
+        ...
+
+    async def disconnected(self, driver_id: str) -> None:
+        """The driver's socket is gone and no other took its place: open offers go elsewhere."""
+        ...
+
+    async def accept(self, driver_id: str, offer_id: str) -> None: ...
+
+    async def decline(self, driver_id: str, offer_id: str, reason: str | None) -> None: ...
+
+    async def arrive(self, driver_id: str, trip_id: str) -> None: ...
+
+    async def board(self, driver_id: str, trip_id: str, start_code: str) -> None: ...
+
+    async def complete(self, driver_id: str, trip_id: str) -> None: ...
+
+    async def cancel(self, driver_id: str, trip_id: str, reason: str) -> None: ...
+
+
+class SupplyStore(Protocol):
+    """Who is where, by segment, for every process that looks for drivers. Each call may raise Unavailable."""
+
+    async def apply(self, changes: Sequence[SupplyChange]) -> None:
+        """Write what changed; a driver stands in exactly one segment afterwards, or in none. Repeating is harmless."""
+        ...
+
+    async def in_segments(self, segments: Sequence[int]) -> SupplyRows:
+        """The drivers of these segments, each once."""
+        ...
+
+    async def count(self, segments: Sequence[int]) -> list[int]:
+        """The number of drivers of each segment."""
+        ...
+
+    async def expire(self, before: float) -> list[str]:
+        """Take out drivers last seen before this engine time; returns their ids. Looks at those alone."""
+        ...
+
+
+class TrailLog(Protocol):
+    """The durable log of pings. Each call may raise Unavailable."""
+
+    async def append(self, points: Sequence[TrailPoint]) -> None:
+        """Keep points; durable on return. A point of the same driver, seq and ts is kept once."""
+        ...
+
+    async def of_trip(self, trip_id: str) -> Trail:
+        """The points of a trip by time."""
+        ...
+
+    async def track(self, driver_id: str, start_ms: int, end_ms: int) -> Trail:
+        """The points of a driver with start_ms <= ts < end_ms by time, of trips or not, as far as still kept."""
+        ...
+
+    async def last_positions(self) -> list[LastPosition]:
+        """The newest point of each driver."""
+        ...
+
+    async def purge(self, before_ms: int) -> int:
+        """Remove points without a trip that are older than this `ts`; returns how many."""
+        ...

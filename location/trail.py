@@ -1,0 +1,103 @@
+"""The way of pings to the durable log: gathered for a tick, appended at once, and only then acknowledged."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from core.errors import HexcabError
+from location.live import Driver, LiveDrivers
+from location.messages import Position
+from location.model import TrailPoint
+from location.ports import TrailLog
+from runtime.settings import LocationSettings
+
+_log = logging.getLogger(__name__)
+
+
+class TrailWriter:
+    """A bounded queue in front of the trail log. Pings of a trip are never dropped: ask `full` first."""
+
+    def __init__(self, log: TrailLog, live: LiveDrivers, settings: LocationSettings) -> None:
+        self._log = log
+        self._live = live
+        self._settings = settings
+        self._waiting: list[TrailPoint] = []
+        self._urgent = False
+        self._idle_since_tick = 0
+        self._failing = False
+        self.appended = 0
+        self.idle_dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def full(self) -> bool:
+        """True when a ping of a trip cannot be taken."""
+        return len(self._waiting) >= self._settings.trail_queue
+
+    def add(self, driver: Driver, ping: Position) -> None:
+        """Queue a used ping; call before the driver's `seq` takes it over."""
+        trip_id = driver.trip_id
+        if trip_id is not None:
+            if not driver.undurable:
+                driver.durable_seq = driver.seq
+            driver.undurable += 1
+            self._urgent = True
+        elif not self._settings.keep_idle_pings:
+            return
+        elif self.full:
+            self.idle_dropped += 1
+            return
+        self._waiting.append(TrailPoint(driver.id, trip_id, driver.online, ping))
+
+    def due(self) -> bool:
+        """True when pings of a trip wait, or other pings have waited long enough; call once per tick."""
+        if self._urgent:
+            return True
+        if not self._waiting:
+            return False
+        self._idle_since_tick += 1
+        return self._idle_since_tick * self._settings.tick_s >= self._settings.idle_trail_s
+
+    async def flush(self, durable: Callable[[Driver], None]) -> int:
+        """Append what waits, batch by batch; tells of each driver whose trip pings became durable.
+
+        Returns how many were appended. What the log does not take stays queued, in order, and unacknowledged.
+        """
+        count = 0
+        self._urgent = False
+        self._idle_since_tick = 0
+        while self._waiting:
+            size = self._settings.trail_batch
+            batch, self._waiting = self._waiting[:size], self._waiting[size:]
+            try:
+                await self._log.append(batch)
+            except BaseException as error:
+                self._waiting = batch + self._waiting
+                self._urgent = True
+                if not isinstance(error, HexcabError):
+                    raise
+                if not self._failing:
+                    _log.error(
+                        "the trail log is away; pings of trips stay unacknowledged", extra={"detail": error.detail}
+                    )
+                self._failing = True
+                return count
+            self._failing = False
+            count += len(batch)
+            self.appended += len(batch)
+            self._settle(batch, durable)
+        return count
+
+    def _settle(self, batch: list[TrailPoint], durable: Callable[[Driver], None]) -> None:
+        drivers = {}
+        for point in batch:
+            if point.trip_id is not None:
+                driver = self._live.driver(point.driver_id)
+                driver.undurable -= 1
+                driver.durable_seq = max(driver.durable_seq, point.ping.seq)
+                drivers[point.driver_id] = driver
+        for driver in drivers.values():
+            durable(driver)

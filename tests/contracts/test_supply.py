@@ -1,0 +1,201 @@
+"""What every SupplyStore keeps, in memory and on Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from core.errors import Unavailable
+from location.adapters.memory import MemorySupply
+from location.adapters.redis import RedisSupply
+from location.model import BUSY, ONLINE, SupplyChange, SupplyRow
+from location.ports import SupplyStore
+from maps.segments import segment_of
+from runtime.valkey import LocalValkey, connect
+
+_example = itertools.count()
+A, B, C = (segment_of(57.70 + step, 11.97) for step in (0.0, 0.02, 0.04))
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[SupplyStore]:
+    if request.param == "memory":
+        yield MemorySupply()
+        return
+    folder = Path(tempfile.mkdtemp(prefix="hx"))  # short: a unix socket's path is limited
+    server = LocalValkey(folder / "s")
+    await server.start()
+    client = connect(server.url)
+    try:
+        yield RedisSupply(client)
+    finally:
+        await client.aclose()
+        await server.stop()
+        shutil.rmtree(folder)
+
+
+def row(seen_at: float = 100.0, lat: float = 57.7, flags: int = ONLINE) -> SupplyRow:
+    return SupplyRow(lat, 11.97, 90.0, 8.5, seen_at, 42.0, flags, b"standard")
+
+
+def put(driver_id: str, segment: int, previous: int = 0, seen_at: float = 100.0) -> SupplyChange:
+    return SupplyChange(driver_id, segment, previous, row(seen_at))
+
+
+def leave(driver_id: str, previous: int = 0) -> SupplyChange:
+    return SupplyChange(driver_id, 0, previous, None)
+
+
+async def members(store: SupplyStore, *segments: int) -> list[str]:
+    return sorted((await store.in_segments(segments)).driver_ids)
+
+
+async def test_a_driver_is_found_in_its_segment_with_everything_that_was_written(store: SupplyStore) -> None:
+    await store.apply([SupplyChange("drv_1", A, 0, row(flags=ONLINE | BUSY)), put("drv_2", B)])
+    rows = await store.in_segments([A])
+    assert rows.driver_ids == ["drv_1"]
+    assert rows.segment.tolist() == [A]
+    assert rows.segment.dtype == np.uint64
+    assert (rows.lat[0], rows.lng[0], rows.heading[0], rows.speed[0]) == (57.7, 11.97, 90.0, 8.5)
+    assert (rows.seen_at[0], rows.idle_since[0]) == (100.0, 42.0)
+    assert (rows.flags.tolist(), rows.vehicle) == ([ONLINE | BUSY], ["standard"])
+
+
+async def test_unknown_heading_and_vehicle_stay_unknown(store: SupplyStore) -> None:
+    await store.apply([SupplyChange("drv_1", A, 0, SupplyRow(1.0, 2.0, math.nan, math.nan, 1.0, 0.0, ONLINE, b""))])
+    rows = await store.in_segments([A])
+    assert np.isnan([rows.heading[0], rows.speed[0]]).all()
+    assert rows.vehicle == [""]
+
+
+async def test_a_moving_driver_stands_in_one_segment_only(store: SupplyStore) -> None:
+    await store.apply([put("drv_1", A)])
+    await store.apply([put("drv_1", B, previous=A, seen_at=101.0)])
+    assert await store.count([A, B]) == [0, 1]
+    assert await members(store, A, B) == ["drv_1"]
+
+
+async def test_a_row_is_renewed_in_place(store: SupplyStore) -> None:
+    await store.apply([put("drv_1", A)])
+    await store.apply([SupplyChange("drv_1", A, A, row(101.0, lat=57.71, flags=BUSY | ONLINE))])
+    rows = await store.in_segments([A])
+    assert (rows.lat.tolist(), rows.seen_at.tolist(), rows.flags.tolist()) == ([57.71], [101.0], [3])
+
+
+async def test_a_driver_placed_by_a_writer_that_is_gone_is_moved_all_the_same(store: SupplyStore) -> None:
+    await store.apply([put("drv_1", A)])
+    await store.apply([put("drv_1", B, previous=0, seen_at=101.0)])  # a new writer does not know of A
+    assert await store.count([A, B]) == [0, 1]
+    await store.apply([leave("drv_1")])
+    assert await store.count([A, B]) == [0, 0]
+
+
+async def test_who_leaves_is_gone_and_may_leave_twice(store: SupplyStore) -> None:
+    await store.apply([put("drv_1", A), put("drv_2", A)])
+    await store.apply([leave("drv_1", A)])
+    await store.apply([leave("drv_1", A), leave("nobody")])
+    assert await members(store, A) == ["drv_2"]
+
+
+async def test_applying_the_same_changes_again_changes_nothing(store: SupplyStore) -> None:
+    changes = [put("drv_1", B, previous=A), put("drv_2", A), leave("drv_3", B)]
+    await store.apply([put("drv_1", A), put("drv_3", B)])
+    for _ in range(2):
+        await store.apply(changes)
+        assert (await members(store, A), await members(store, B)) == (["drv_2"], ["drv_1"])
+
+
+async def test_nothing_asked_is_nothing_answered(store: SupplyStore) -> None:
+    await store.apply([])
+    assert (await store.in_segments([])).driver_ids == []
+    assert (await store.in_segments([C])).lat.shape == (0,)
+    assert await store.count([]) == []
+    assert await store.expire(1e12) == []
+
+
+async def test_a_segment_asked_for_twice_is_answered_once(store: SupplyStore) -> None:
+    await store.apply([put("drv_1", A)])
+    assert (await store.in_segments([A, A])).driver_ids == ["drv_1"]
+
+
+async def test_silent_drivers_expire_and_the_others_stay(store: SupplyStore) -> None:
+    await store.apply([put("old", A, seen_at=99.0), put("edge", A, seen_at=100.0), put("new", B, seen_at=130.0)])
+    assert await store.expire(100.0) == ["old"]
+    assert await members(store, A, B) == ["edge", "new"]
+    assert await store.expire(100.0) == []
+
+
+async def test_who_is_heard_again_does_not_expire_and_who_expired_may_come_back(store: SupplyStore) -> None:
+    await store.apply([put("drv_1", A, seen_at=90.0)])
+    await store.apply([put("drv_1", A, previous=A, seen_at=110.0)])
+    assert await store.expire(100.0) == []
+    assert await store.expire(111.0) == ["drv_1"]
+    await store.apply([put("drv_1", B, previous=0, seen_at=120.0)])
+    assert await store.count([A, B]) == [0, 1]
+
+
+async def test_many_expire_over_some_calls(store: SupplyStore) -> None:
+    await store.apply([put(f"drv_{n}", A, seen_at=float(n)) for n in range(2_500)])
+    gone: set[str] = set()
+    for _ in range(5):
+        gone.update(await store.expire(2_000.0))
+    assert gone == {f"drv_{n}" for n in range(2_000)}
+    assert await store.count([A]) == [500]
+
+
+moves = st.lists(st.tuples(st.integers(0, 5), st.sampled_from([0, A, B, C]), st.booleans()), max_size=40)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(moves=moves)
+async def test_after_any_moves_every_driver_is_in_exactly_its_last_segment(
+    store: SupplyStore, moves: list[tuple[int, int, bool]]
+) -> None:
+    salt = f"#{next(_example)}#"  # the store lives on between examples
+    where: dict[str, int] = {}
+    for at, (number, segment, forgets) in enumerate(moves):
+        driver_id = f"drv_{salt}_{number}"
+        previous = 0 if forgets else where.get(driver_id, 0)
+        change = put(driver_id, segment, previous, seen_at=float(at)) if segment else leave(driver_id, previous)
+        await store.apply([change])
+        where[driver_id] = segment
+    for segment in (A, B, C):
+        found = [each for each in await members(store, segment) if salt in each]
+        assert found == sorted(driver_id for driver_id, at in where.items() if at == segment)
+
+
+async def test_a_reader_beside_a_writer_never_misses_a_driver_nor_sees_one_twice(store: SupplyStore) -> None:
+    await store.apply([put(f"drv_{n}", A) for n in range(20)])
+
+    async def wander() -> None:
+        here, there = A, B
+        for step in range(30):
+            await store.apply([put(f"drv_{n}", there, here, seen_at=101.0 + step) for n in range(20)])
+            here, there = there, here
+            await asyncio.sleep(0)
+
+    writer = asyncio.create_task(wander())
+    expected = sorted(f"drv_{n}" for n in range(20))
+    while not writer.done():
+        assert await members(store, A, B) == expected
+        await asyncio.sleep(0)
+    await writer
+
+
+async def test_a_redis_that_is_away_is_unavailable() -> None:
+    client = connect("unix:///nonexistent/socket")
+    away = RedisSupply(client)
+    for call in (away.apply([put("drv_1", A)]), away.in_segments([A]), away.count([A]), away.expire(1.0)):
+        with pytest.raises(Unavailable):
+            await call
+    await client.aclose()

@@ -1,0 +1,122 @@
+"""What every TrailLog keeps, in memory and in SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.errors import Unavailable
+from location.adapters.memory import MemoryTrail
+from location.adapters.sqlite_trail import SqliteTrail
+from location.messages import Position
+from location.model import TrailPoint
+from location.ports import TrailLog
+from runtime.sql import Database
+
+T = 1_790_000_000_000
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TrailLog]:
+    if request.param == "memory":
+        yield MemoryTrail()
+        return
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'archive.db'}")
+    trail = SqliteTrail(database)
+    await trail.prepare()
+    await trail.prepare()  # an engine that starts again finds its tables
+    try:
+        yield trail
+    finally:
+        await database.close()
+
+
+def point(seq: int, trip_id: str | None = "trip_1", driver_id: str = "drv_1", ts: int | None = None) -> TrailPoint:
+    at = T + 1_000 * seq if ts is None else ts
+    return TrailPoint(driver_id, trip_id, True, Position(seq, at, 57.7 + seq / 1_000, 11.97, heading=90))
+
+
+async def test_a_trail_is_by_time_whatever_the_order_of_the_appends(log: TrailLog) -> None:
+    await log.append([point(3), point(1)])
+    await log.append([point(2), point(9, trip_id="trip_2")])
+    trail = await log.of_trip("trip_1")
+    assert trail.seq.tolist() == [1, 2, 3]
+    assert trail.ts.tolist() == [T + 1_000, T + 2_000, T + 3_000]
+    np.testing.assert_allclose(trail.lat, [57.701, 57.702, 57.703])
+    assert trail.heading.tolist() == [90, 90, 90]
+    assert np.isnan(trail.speed).all()
+    assert np.isnan(trail.accuracy).all()
+    assert len(trail) == 3
+
+
+async def test_a_point_sent_again_is_kept_once(log: TrailLog) -> None:
+    await log.append([point(1), point(1)])
+    await log.append([point(1), point(2)])
+    assert (await log.of_trip("trip_1")).seq.tolist() == [1, 2]
+
+
+async def test_the_same_number_at_another_time_or_of_another_driver_is_another_point(log: TrailLog) -> None:
+    await log.append([point(1), point(1, ts=T + 7_000), point(1, driver_id="drv_2")])
+    assert (await log.of_trip("trip_1")).seq.tolist() == [1, 1, 1]
+
+
+async def test_an_unknown_trip_and_no_points_are_empty(log: TrailLog) -> None:
+    await log.append([])
+    assert len(await log.of_trip("trip_9")) == 0
+    assert (await log.of_trip("trip_9")).lat.shape == (0,)
+    assert await log.last_positions() == []
+
+
+async def test_a_track_has_idle_and_trip_points_of_one_driver_within_the_times(log: TrailLog) -> None:
+    await log.append([point(1, None), point(2), point(3, None), point(4), point(2, None, "drv_2")])
+    track = await log.track("drv_1", T + 2_000, T + 4_000)
+    assert track.seq.tolist() == [2, 3]
+    assert track.trip_ids == ["trip_1", None]
+
+
+async def test_the_last_position_is_the_newest_by_time(log: TrailLog) -> None:
+    await log.append([point(1, None), point(2, None), point(7, None, "drv_2")])
+    await log.append([point(3)])
+    await log.append([point(2, None)])
+    last = {each.driver_id: each for each in await log.last_positions()}
+    assert (last["drv_1"].seq, last["drv_1"].ts, last["drv_1"].trip_id) == (3, T + 3_000, "trip_1")
+    assert (last["drv_2"].seq, last["drv_2"].online, last["drv_2"].heading) == (7, True, 90)
+
+
+async def test_retention_removes_old_idle_points_and_keeps_trips(log: TrailLog) -> None:
+    await log.append([point(1, None), point(2), point(3, None), point(4, None)])
+    assert await log.purge(T + 4_000) == 2
+    assert (await log.track("drv_1", T, T + 60_000)).seq.tolist() == [2, 4]
+    assert await log.purge(T + 4_000) == 0
+    assert {each.driver_id for each in await log.last_positions()} == {"drv_1"}
+
+
+async def test_much_is_purged_in_bounded_steps(log: TrailLog) -> None:
+    await log.append([point(seq, None) for seq in range(12_000)])
+    assert await log.purge(T + 11_000_000) == 11_000
+    assert len(await log.track("drv_1", 0, T * 2)) == 1_000
+
+
+async def test_what_was_appended_is_there_after_a_restart(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'archive.db'}"
+    first = Database(url)
+    trail = SqliteTrail(first)
+    await trail.prepare()
+    await trail.append([point(1), point(2)])
+    await first.close()
+    second = Database(url)
+    again = SqliteTrail(second)
+    await again.prepare()
+    assert (await again.of_trip("trip_1")).seq.tolist() == [1, 2]
+    assert [each.seq for each in await again.last_positions()] == [2]
+    await second.close()
+
+
+async def test_a_file_that_cannot_be_used_is_unavailable(tmp_path: Path) -> None:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'missing' / 'archive.db'}")
+    with pytest.raises(Unavailable):
+        await SqliteTrail(database).prepare()
+    await database.close()

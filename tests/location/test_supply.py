@@ -1,0 +1,214 @@
+"""Who is shown as supply, and what the store is told, tick by tick."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import InvalidInput, Unavailable
+from location.adapters.memory import MemorySupply
+from location.area import ServiceArea
+from location.live import LiveDrivers
+from location.messages import Position
+from location.model import BUSY, ONLINE, LastPosition, SupplyChange
+from location.supply import Supply
+from runtime.clocks import ManualClock
+
+A, B = 0x881F25A001FFFFF, 0x881F25A003FFFFF
+
+
+class Store(MemorySupply):
+    """A memory store that shows what it was told, and can be away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[SupplyChange] = []
+        self.away = False
+
+    async def apply(self, changes: Sequence[SupplyChange]) -> None:
+        if self.away:
+            await super().apply(changes[: len(changes) // 2])  # the outage comes in the middle
+            raise Unavailable("away")
+        self.told.extend(changes)
+        await super().apply(changes)
+
+
+class Town:
+    """A supply with a store to look into."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.live = LiveDrivers()
+        self.store = Store()
+        self.supply = Supply(self.live, self.store, clock, fresh_s=30.0)
+        self._seq = 0
+
+    def ping(self, driver_id: str, segment: int = A) -> None:
+        self._seq += 1
+        now = self.clock.now()
+        at = Position(self._seq, int(now * 1000), 57.7, 11.97)
+        self.live.move(self.live.driver(driver_id), at, segment, now)
+
+    def come(self, driver_id: str, segment: int = A) -> None:
+        self.live.set_connected(driver_id, True)
+        self.supply.set_online(driver_id, True)
+        self.ping(driver_id, segment)
+
+    async def shown(self) -> dict[str, tuple[int, int]]:
+        await self.supply.flush()
+        rows = await self.store.in_segments([A, B])
+        return {
+            driver_id: (int(segment), int(flags))
+            for driver_id, segment, flags in zip(rows.driver_ids, rows.segment, rows.flags, strict=True)
+        }
+
+
+@pytest.fixture
+def town(clock: ManualClock) -> Town:
+    return Town(clock)
+
+
+async def test_online_without_a_ping_is_not_supply(town: Town) -> None:
+    town.live.set_connected("drv_1", True)
+    town.supply.set_online("drv_1", True)
+    assert await town.shown() == {}
+    town.ping("drv_1")
+    assert await town.shown() == {"drv_1": (A, ONLINE)}
+
+
+async def test_pings_without_going_online_are_not_supply(town: Town) -> None:
+    town.live.set_connected("drv_1", True)
+    town.ping("drv_1")
+    assert await town.shown() == {}
+
+
+async def test_going_offline_leaves_at_the_next_tick(town: Town) -> None:
+    town.come("drv_1")
+    await town.shown()
+    town.supply.set_online("drv_1", False)
+    assert await town.shown() == {}
+
+
+async def test_an_idle_driver_who_disconnects_leaves_and_is_shown_again_after_a_ping(town: Town) -> None:
+    town.come("drv_1")
+    await town.shown()
+    town.live.set_connected("drv_1", False)
+    assert await town.shown() == {}
+    town.live.set_connected("drv_1", True)
+    assert await town.shown() == {}
+    town.ping("drv_1", B)
+    assert await town.shown() == {"drv_1": (B, ONLINE)}
+
+
+async def test_a_driver_on_a_trip_stays_shown_as_busy_while_disconnected(town: Town) -> None:
+    town.come("drv_1")
+    town.supply.set_busy("drv_1", "trip_1")
+    town.live.set_connected("drv_1", False)
+    assert await town.shown() == {"drv_1": (A, ONLINE | BUSY)}
+    town.supply.set_free("drv_1")
+    assert await town.shown() == {}
+
+
+async def test_waiting_starts_when_coming_online_and_when_a_trip_ends(town: Town) -> None:
+    town.come("drv_1")
+    start = town.clock.now()
+    await town.clock.advance(100, settle_s=0)
+    town.supply.set_online("drv_1", True)  # said again: nothing new
+    assert town.live.driver("drv_1").idle_since == start
+    town.supply.set_busy("drv_1", "trip_1")
+    await town.clock.advance(100, settle_s=0)
+    town.supply.set_free("drv_1")
+    await town.clock.advance(100, settle_s=0)
+    town.supply.set_free("drv_1")  # told again: nothing new
+    assert town.live.driver("drv_1").idle_since == start + 200
+
+
+async def test_a_tick_tells_only_what_changed_and_names_the_segment_left(town: Town) -> None:
+    town.come("drv_1")
+    town.come("drv_2")
+    await town.supply.flush()
+    town.store.told.clear()
+    assert await town.supply.flush() == 0
+    town.ping("drv_2", B)
+    town.ping("drv_1", A)
+    await town.supply.flush()
+    assert [(each.driver_id, each.segment, each.previous, each.moved) for each in town.store.told] == [
+        ("drv_2", B, A, True),
+        ("drv_1", A, A, False),
+    ]
+
+
+async def test_many_pings_of_a_tick_are_one_change(town: Town) -> None:
+    town.come("drv_1")
+    for segment in (B, A, B):
+        town.ping("drv_1", segment)
+    assert await town.supply.flush() == 1
+    assert await town.shown() == {"drv_1": (B, ONLINE)}
+
+
+async def test_a_silent_driver_goes_stale_and_comes_back_with_a_ping(town: Town) -> None:
+    town.come("drv_1")
+    await town.shown()
+    await town.clock.advance(30, settle_s=0)
+    assert await town.supply.expire() == 0
+    await town.clock.advance(0.1, settle_s=0)
+    assert await town.supply.expire() == 1
+    town.supply.set_vehicle("drv_1", "standard")  # not a ping
+    assert await town.shown() == {}
+    town.ping("drv_1")
+    assert await town.shown() == {"drv_1": (A, ONLINE)}
+
+
+@pytest.mark.parametrize("drivers", [1, 2, 5])
+async def test_after_an_outage_of_the_store_everything_is_told_again(town: Town, drivers: int) -> None:
+    for number in range(drivers):
+        town.come(f"drv_{number}")
+    await town.shown()
+    town.store.away = True
+    for number in range(drivers):
+        town.ping(f"drv_{number}", B)
+    assert await town.supply.flush() == 0
+    assert await town.supply.flush() == 0
+    town.live.set_connected("drv_0", False)
+    town.store.away = False
+    assert await town.shown() == {f"drv_{number}": (B, ONLINE) for number in range(1, drivers)}
+
+
+async def test_the_vehicle_class_reaches_the_store_and_a_long_one_is_refused(town: Town) -> None:
+    town.come("drv_1")
+    town.supply.set_vehicle("drv_1", "premium")
+    await town.supply.flush()
+    assert (await town.store.in_segments([A])).vehicle == ["premium"]
+    with pytest.raises(InvalidInput, match="longer than"):
+        town.supply.set_vehicle("drv_1", "a class with a very long name")
+
+
+async def test_a_restarted_engine_goes_on_from_the_last_position_and_shows_nobody(town: Town) -> None:
+    town.live.restore([LastPosition("drv_1", 17, 1_000, 57.7, 11.97, None, None, True, None)])
+    driver = town.live.driver("drv_1")
+    assert (driver.safe_seq, driver.ts, driver.lat) == (17, 1_000, 57.7)
+    town.live.set_connected("drv_1", True)
+    assert await town.shown() == {}
+    town.ping("drv_1")
+    assert await town.shown() == {"drv_1": (A, ONLINE)}
+
+
+corners = st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), min_size=3, max_size=8)
+
+
+@given(corners=corners, seed=st.integers(0, 1_000))
+def test_the_raster_of_the_service_area_answers_as_the_polygon(corners: list[tuple[float, float]], seed: int) -> None:
+    polygon = shapely.convex_hull(shapely.MultiPoint(corners)).buffer(0.1)
+    area = ServiceArea(polygon)
+    rng = np.random.default_rng(seed)
+    lng, lat = rng.uniform(-1, 11, 200), rng.uniform(-1, 11, 200)
+    assert [area(a, b) for a, b in zip(lat.tolist(), lng.tolist(), strict=True)] == shapely.intersects_xy(
+        polygon, lng, lat
+    ).tolist()
+    assert not area(-91, 0)
+    assert all(area(b, a) for a, b in polygon.convex_hull.centroid.coords)
