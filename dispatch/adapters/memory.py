@@ -1,0 +1,138 @@
+"""Ride requests and offers in memory, for tests: one transaction at a time, and a failed one leaves no trace."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from core.errors import Conflict
+from core.events import Event
+from dispatch.model import Offer, RideRequest
+from dispatch.ports import TripBook
+
+
+@dataclass(slots=True)
+class _Rows:
+    requests: dict[str, RideRequest] = field(default_factory=dict)
+    offers: dict[str, Offer] = field(default_factory=dict)
+    open_riders: dict[str, str] = field(default_factory=dict)  # request: rider
+
+    def copy(self) -> _Rows:
+        return _Rows(dict(self.requests), dict(self.offers), dict(self.open_riders))
+
+    def holding(self) -> set[str]:
+        return {offer.driver_id for offer in self.offers.values() if offer.is_open}
+
+    def of_request(self, request_id: str) -> list[Offer]:
+        mine = [offer for offer in self.offers.values() if offer.request_id == request_id]
+        return sorted(mine, key=lambda offer: (offer.made_at, offer.offer_id))
+
+
+class MemoryRequestBook:
+    """Ride requests inside one transaction."""
+
+    def __init__(self, rows: _Rows) -> None:
+        self._rows = rows
+
+    async def add(self, request: RideRequest) -> None:
+        if request.rider_id in self._rows.open_riders.values():
+            raise Conflict("the rider has an open request or an active trip", code="rider_busy")
+        self._rows.requests[request.request_id] = request
+        self._rows.open_riders[request.request_id] = request.rider_id
+
+    async def lock(self, request_id: str) -> RideRequest | None:
+        return self._rows.requests.get(request_id)
+
+    async def save(self, request: RideRequest) -> None:
+        self._rows.requests[request.request_id] = request
+        if not request.is_open and request.trip_id is None:
+            self._rows.open_riders.pop(request.request_id, None)
+
+
+class MemoryOfferBook:
+    """Offers inside one transaction."""
+
+    def __init__(self, rows: _Rows) -> None:
+        self._rows = rows
+
+    async def add(self, new: Sequence[Offer]) -> None:
+        for offer in new:
+            if offer.is_open and offer.driver_id in self._rows.holding():
+                raise Conflict("a driver holds another open offer", code="driver_has_offer")
+            self._rows.offers[offer.offer_id] = offer
+
+    async def of_request(self, request_id: str) -> list[Offer]:
+        return self._rows.of_request(request_id)
+
+    async def save(self, offer: Offer) -> None:
+        self._rows.offers[offer.offer_id] = offer
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUnitOfWork:
+    """One transaction."""
+
+    requests: MemoryRequestBook
+    offers: MemoryOfferBook
+    trips: TripBook
+    events: list[Event]
+
+    def publish(self, *events: Event) -> None:
+        self.events.extend(events)
+
+
+class MemoryStore:
+    """The Store port in memory; `events` holds what was published, `trips` gives a book for each transaction."""
+
+    def __init__(self, trips: Callable[[], TripBook]) -> None:
+        self._trips = trips
+        self._rows = _Rows()
+        self._writers = asyncio.Lock()
+        self.events: list[Event] = []
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[MemoryUnitOfWork]:
+        async with self._writers:
+            rows = self._rows.copy()
+            uow = MemoryUnitOfWork(MemoryRequestBook(rows), MemoryOfferBook(rows), self._trips(), [])
+            yield uow
+            ids = [event.id for event in (*self.events, *uow.events)]
+            if uow.events and len(set(ids)) < len(ids):
+                raise Conflict("this has already happened", code="already_happened")
+            self._rows = rows
+            self.events.extend(uow.events)
+
+    async def end_trip(self, request_id: str) -> None:
+        """Free the rider of a request whose trip has ended."""
+        self._rows.open_riders.pop(request_id, None)
+
+    async def request(self, request_id: str) -> RideRequest | None:
+        return self._rows.requests.get(request_id)
+
+    async def offer(self, offer_id: str) -> Offer | None:
+        return self._rows.offers.get(offer_id)
+
+    async def request_and_offers(self, request_id: str) -> tuple[RideRequest, list[Offer]] | None:
+        request = self._rows.requests.get(request_id)
+        return None if request is None else (request, self._rows.of_request(request_id))
+
+    async def open_of_rider(self, rider_id: str) -> RideRequest | None:
+        found = (r for r in self._rows.requests.values() if r.rider_id == rider_id and r.is_open)
+        return next(found, None)
+
+    async def demand(self) -> Mapping[str, int]:
+        return Counter(request.segment for request in self._rows.requests.values() if request.is_open)
+
+    async def open_requests(self) -> list[RideRequest]:
+        found = [request for request in self._rows.requests.values() if request.is_open]
+        return sorted(found, key=lambda request: (request.created_at, request.request_id))
+
+    async def open_offers_of(self, driver_id: str) -> list[tuple[Offer, RideRequest]]:
+        mine = [offer for offer in self._rows.offers.values() if offer.is_open and offer.driver_id == driver_id]
+        return [(offer, self._rows.requests[offer.request_id]) for offer in mine]
+
+    async def holding_offers(self, driver_ids: Sequence[str]) -> set[str]:
+        return self._rows.holding() & set(driver_ids)

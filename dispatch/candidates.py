@@ -1,0 +1,98 @@
+"""Who is worth scoring for a request. Pure: supply rows in, a shortlist and its counts out.
+
+The filters run in the order of FILTERS; a row is counted under the first one that drops it, so the counts and the rows
+left add up to the rows seen. Two more, unreachable and too_far, need the road and run in `decide`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.geo import BoolArray, IntArray
+from dispatch.model import BUSY, NEVER_AGAIN, ONLINE, Ask, Policy, SupplyRows
+
+Filter = Callable[[SupplyRows, Ask, Policy], BoolArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Shortlist:
+    """The rows that passed, and what became of the others."""
+
+    rows: SupplyRows  # (k,)
+    seen: int  # rows looked at, (n,)
+    dropped: dict[str, int]  # by the name of the filter, in its order
+    supply_seen: int  # rows open to work: online, not busy, fresh
+
+
+def shortlist(rows: SupplyRows, ask: Ask, policy: Policy) -> Shortlist:
+    """Filter supply rows (n,) for one request; the order of the rows is kept. A driver seen twice counts once."""
+    dropped: dict[str, int] = {}
+    left = _once_each(rows)
+    seen = supply_seen = len(left)
+    for name, keeps in FILTERS:
+        kept = np.flatnonzero(keeps(left, ask, policy))
+        dropped[name] = len(left) - len(kept)
+        if dropped[name]:
+            left = left.take(kept)
+        if name == "stale":
+            supply_seen = len(left)
+    return Shortlist(left, seen, dropped, supply_seen)
+
+
+def _once_each(rows: SupplyRows) -> SupplyRows:
+    """A driver who crossed a border between two reads stands in both answers: the latest ping is kept."""
+    if len(rows) < 2:
+        return rows
+    by_driver: IntArray = np.lexsort((rows.seen_at, rows.driver))
+    is_last = np.append(rows.driver[by_driver][1:] != rows.driver[by_driver][:-1], True)
+    return rows if is_last.all() else rows.take(np.sort(by_driver[is_last]))
+
+
+def _online(rows: SupplyRows, ask: Ask, policy: Policy) -> BoolArray:
+    return np.asarray((rows.flags & ONLINE) != 0)
+
+
+def _not_busy(rows: SupplyRows, ask: Ask, policy: Policy) -> BoolArray:
+    return np.asarray((rows.flags & BUSY) == 0)
+
+
+def _fresh(rows: SupplyRows, ask: Ask, policy: Policy) -> BoolArray:
+    return np.asarray(ask.now - rows.seen_at <= policy.fresh_s)
+
+
+def _fitting(rows: SupplyRows, ask: Ask, policy: Policy) -> BoolArray:
+    fits = np.ones(len(rows), dtype=np.bool_)
+    if ask.vehicle_class is not None:
+        fits &= rows.vehicle_class == ask.vehicle_class
+    if ask.seats is not None:
+        fits &= rows.seats >= ask.seats
+    return fits
+
+
+def _untried(rows: SupplyRows, ask: Ask, policy: Policy) -> BoolArray:
+    untried = np.ones(len(rows), dtype=np.bool_)
+    if not ask.tried:
+        return untried
+    for place, (driver, seen_at) in enumerate(zip(rows.driver.tolist(), rows.seen_at.tolist(), strict=True)):
+        after = ask.tried.get(driver)
+        untried[place] = after is None or (after != NEVER_AGAIN and min(ask.now, seen_at) > after)
+    return untried
+
+
+def _not_elsewhere(rows: SupplyRows, ask: Ask, policy: Policy) -> BoolArray:
+    if not ask.elsewhere:
+        return np.ones(len(rows), dtype=np.bool_)
+    return np.array([driver not in ask.elsewhere for driver in rows.driver.tolist()], dtype=np.bool_)
+
+
+FILTERS: tuple[tuple[str, Filter], ...] = (
+    ("offline", _online),
+    ("busy", _not_busy),
+    ("stale", _fresh),
+    ("vehicle", _fitting),
+    ("tried", _untried),
+    ("elsewhere", _not_elsewhere),
+)

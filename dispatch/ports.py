@@ -1,0 +1,178 @@
+"""What dispatch needs from outside, in its own words. The store is satisfied in adapters; app connects the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from core.events import Event
+from core.geo import FloatArray, LatLng
+from core.money import Money
+from dispatch.model import NewTrip, Offer, PickupTravel, ProfileRows, Quoted, RideRequest, SupplyRows
+
+
+class Supply(Protocol):
+    """Who is where."""
+
+    async def in_segments(self, segments: Sequence[int]) -> SupplyRows:
+        """The last known row of every driver in these segments, whatever their state. May raise Unavailable."""
+        ...
+
+
+class Travel(Protocol):
+    """Road travel times."""
+
+    async def to_pickup(self, lat: FloatArray, lng: FloatArray, pickup: LatLng) -> PickupTravel:
+        """Travel from each point (n,) to the pickup, inf where there is no way. Raises InvalidInput not_on_road."""
+        ...
+
+
+class Profiles(Protocol):
+    """What is known of drivers."""
+
+    async def of(self, driver_ids: Sequence[str]) -> ProfileRows:
+        """Rating and acceptance in the order of the ids, nan where unknown."""
+        ...
+
+
+class Ratings(Protocol):
+    """What riders think of drivers."""
+
+    async def of(self, driver_ids: Sequence[str]) -> FloatArray:
+        """Mean stars 1..5 in the order of the ids (n,), nan where nobody has rated."""
+        ...
+
+
+class Delivery(Protocol):
+    """The way to the apps."""
+
+    async def deliver(self, driver_id: str, message: dict[str, Any]) -> bool:
+        """Hand a message to the driver's connection; False when there is none or it cannot take more."""
+        ...
+
+    async def tell_rider(self, rider_id: str, message: dict[str, Any]) -> None:
+        """Send a message to whatever the rider has open; nothing happens when that is nothing."""
+        ...
+
+
+class QuoteBook(Protocol):
+    """Prices."""
+
+    async def promised(self, quote_id: str, rider_id: str) -> Quoted:
+        """The quote. Raises NotFound when it does not exist or is someone else's."""
+        ...
+
+    async def estimate(self, pickup: LatLng, dropoff: LatLng) -> Money:
+        """A fare for a request without a quote. Raises InvalidInput when a place is off the roads or unreachable."""
+        ...
+
+
+class RequestBook(Protocol):
+    """Ride requests inside one transaction."""
+
+    async def add(self, request: RideRequest) -> None:
+        """Store a new request. Raises Conflict rider_busy when the rider has an open one or an active trip."""
+        ...
+
+    async def lock(self, request_id: str) -> RideRequest | None:
+        """The request, not changed by anybody else until this transaction ends. Lock it before its offers."""
+        ...
+
+    async def save(self, request: RideRequest) -> None:
+        """Store its state. A request that ended without a trip frees its rider."""
+        ...
+
+
+class OfferBook(Protocol):
+    """Offers inside one transaction."""
+
+    async def add(self, offers: Sequence[Offer]) -> None:
+        """Store new offers. Raises Conflict driver_has_offer when a driver holds an open one: one at a time."""
+        ...
+
+    async def of_request(self, request_id: str) -> list[Offer]:
+        """All offers of a request, oldest first."""
+        ...
+
+    async def save(self, offer: Offer) -> None:
+        """Store its state."""
+        ...
+
+
+class TripBook(Protocol):
+    """Trips, bound to the transaction in which the offer is accepted."""
+
+    async def open(self, trip: NewTrip) -> str:
+        """Open the trip, announce it as TripAssigned, and return its id.
+
+        Raises Conflict when the driver or the rider is on another trip, NotFound for an unknown driver; the transaction
+        must then be left.
+        """
+        ...
+
+
+class UnitOfWork(Protocol):
+    """One transaction: all of it happens, or nothing."""
+
+    @property
+    def requests(self) -> RequestBook: ...
+
+    @property
+    def offers(self) -> OfferBook: ...
+
+    @property
+    def trips(self) -> TripBook: ...
+
+    def publish(self, *events: Event) -> None:
+        """Send events when, and only when, the transaction commits."""
+        ...
+
+
+class Store(Protocol):
+    """Requests and offers that outlive the process. Every call may raise Unavailable."""
+
+    def transaction(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """Commits when the block ends, rolls back when it raises."""
+        ...
+
+    async def request(self, request_id: str) -> RideRequest | None: ...
+
+    async def offer(self, offer_id: str) -> Offer | None: ...
+
+    async def request_and_offers(self, request_id: str) -> tuple[RideRequest, list[Offer]] | None:
+        """A request with all its offers, oldest first, seen at one moment."""
+        ...
+
+    async def open_of_rider(self, rider_id: str) -> RideRequest | None:
+        """The rider's request whose search goes on."""
+        ...
+
+    async def demand(self) -> Mapping[str, int]:
+        """The number of open requests by segment, where there are any."""
+        ...
+
+    async def open_requests(self) -> list[RideRequest]:
+        """Every request whose search goes on, oldest first."""
+        ...
+
+    async def open_offers_of(self, driver_id: str) -> list[tuple[Offer, RideRequest]]:
+        """The driver's open offers with their requests, oldest first."""
+        ...
+
+    async def holding_offers(self, driver_ids: Sequence[str]) -> set[str]:
+        """Which of these drivers hold an open offer, whatever it is for."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything outside, in one bundle."""
+
+    store: Store
+    supply: Supply
+    travel: Travel
+    profiles: Profiles
+    delivery: Delivery
+    quotes: QuoteBook

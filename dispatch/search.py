@@ -1,0 +1,226 @@
+"""The search of one request, from its creation or recovery to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from core.clock import Clock
+from core.errors import Conflict, HexcabError, NotFound
+from core.events import NoCabReason
+from core.ids import Ids
+from dispatch import offers as rules
+from dispatch import settle
+from dispatch.decide import Choice, Decision
+from dispatch.look import Lookout
+from dispatch.model import Offer, Policy, RideRequest
+from dispatch.modes import places
+from dispatch.ports import Store
+from dispatch.settle import Change, Seen
+from dispatch.tell import Teller
+from runtime import telemetry
+from runtime.settings import DispatchSettings
+
+_log = logging.getLogger("hexcab.dispatch")
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What every search works with."""
+
+    store: Store
+    lookout: Lookout
+    teller: Teller
+    clock: Clock
+    ids: Ids
+    policy: Policy
+    settings: DispatchSettings
+
+
+class Search:
+    """Offers one request to drivers until it is over.
+
+    Everything it knows is in the store: each step loads, decides, saves and tells, so any step can be the first one
+    after a crash. `lock` keeps the messages about this request in the order of the commits; what is true is decided by
+    the store alone.
+    """
+
+    def __init__(self, request_id: str, means: Means) -> None:
+        self.request_id = request_id
+        self.lock = asyncio.Lock()
+        self._means = means
+        self._changed = asyncio.Event()
+        self._stopping = False
+        self._waiting = False
+        self._seen: Seen | None = None
+
+    @property
+    def resting(self) -> bool:
+        """Whether it waits for time to pass or for `wake`."""
+        return self._waiting and not self._changed.is_set()
+
+    def wake(self) -> None:
+        """Look again now: something about the request changed."""
+        self._changed.set()
+
+    def stop(self) -> None:
+        """Leave after the present step, with the request still open: a later recovery goes on."""
+        self._stopping = True
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Serve the request until its search is over. A failing store or road service delays it but never ends it."""
+        telemetry.request_id.set(self.request_id)
+        while not self._stopping:
+            try:
+                wait_s = await self._step()
+            except HexcabError as error:
+                _log.warning("the search will try again: %s", error.detail, extra={"code": error.code})
+                wait_s = self._means.settings.retry_s
+            except Exception:
+                _log.exception("the search failed and will try again")
+                wait_s = self._means.settings.retry_s
+            if wait_s is None:
+                return
+            await self._pause(wait_s)
+
+    async def _step(self) -> float | None:
+        """Do what is due; returns the seconds until something is due again, None when the search is over."""
+        self._changed.clear()
+        means = self._means
+        found = await means.store.request_and_offers(self.request_id)
+        if found is None or not found[0].is_open:
+            return None
+        request, offers = found
+        now = means.clock.now()
+        if now >= request.expires_at:
+            await self._finish("expired" if offers else "no_driver")
+            return None
+        if overdue := [offer for offer in offers if offer.is_open and rules.is_overdue(offer, now)]:
+            await self.end([rules.end(offer, "expired", now) for offer in overdue])
+            return 0.0
+        open_offers = [offer for offer in offers if offer.is_open]
+        due_in_s = min([request.expires_at, *(offer.expires_at for offer in open_offers)]) - now
+        free = places(request.mode, means.policy) - len(open_offers)
+        if free <= 0:
+            return due_in_s
+        if await self._offer(request, offers, free):
+            return 0.0
+        return min(due_in_s, means.settings.retry_s)
+
+    async def end(self, ended: Sequence[Offer]) -> Change:
+        """Commit offers that ended without a trip, and tell those concerned."""
+        async with self.lock:
+            async with self._means.store.transaction() as uow:
+                change = await settle.end_offers(uow, ended)
+            await self._told(change)
+        return change
+
+    async def _finish(self, reason: NoCabReason) -> None:
+        async with self.lock:
+            async with self._means.store.transaction() as uow:
+                change = await settle.finish(uow, self.request_id, reason, self._means.clock.now(), self._seen)
+            await self._told(change)
+
+    async def _offer(self, request: RideRequest, offers: Sequence[Offer], free: int) -> bool:
+        """Offer the request to the next drivers; False when there is nobody to offer it to."""
+        settings = self._means.settings
+        for _ in range(settings.max_looks):
+            # without asking, the second best stands by for the case that the best cannot take a trip
+            wanted = settings.max_looks if settings.auto_accept else free
+            decision = await self._means.lookout.look(request, offers, wanted)
+            self._seen = _seen(decision)
+            if not decision.chosen:
+                return False
+            if settings.auto_accept:
+                return await self._assign(request, decision.chosen, self._seen)
+            if await self._make(request, decision.chosen, self._seen):
+                return True
+        return False
+
+    async def _make(self, request: RideRequest, chosen: Sequence[Choice], seen: Seen) -> bool:
+        """Commit offers and hand them over; False when another dispatcher was faster with one of the drivers."""
+        means = self._means
+        offers = [self._draft(request, choice) for choice in chosen]
+        means.lookout.claims.hold(offers)
+        async with self.lock:
+            change = None
+            try:
+                async with means.store.transaction() as uow:
+                    change = await settle.make_offers(uow, offers, seen)
+            except Conflict:
+                return False
+            finally:
+                if change is None:
+                    means.lookout.claims.release(offers)
+            if change is None:
+                return True
+            await means.teller.changed(change)
+            lost = await means.teller.offers(offers, change.request)
+        if lost:
+            now = means.clock.now()
+            await self.end([rules.end(offer, "undelivered", now) for offer in lost])
+        return True
+
+    async def _assign(self, request: RideRequest, chosen: Sequence[Choice], seen: Seen) -> bool:
+        """Auto-accept: the best driver who can take a trip gets it without being asked."""
+        means = self._means
+        for choice in chosen:
+            offer = self._draft(request, choice)
+            async with self.lock:
+                try:
+                    async with means.store.transaction() as uow:
+                        made = await settle.make_offers(uow, [offer], seen)
+                        if made is None:
+                            return True
+                        change = await settle.accept(uow, self.request_id, offer.offer_id, offer.made_at)
+                except (Conflict, NotFound) as error:
+                    _log.info("the driver cannot take a trip: %s", error.detail, extra={"driver_id": offer.driver_id})
+                    continue
+                await self._told(change)
+            return True
+        return False
+
+    def _draft(self, request: RideRequest, choice: Choice) -> Offer:
+        now = self._means.clock.now()
+        return Offer(
+            offer_id=self._means.ids.new("off"),
+            request_id=request.request_id,
+            driver_id=choice.driver,
+            mode=request.mode,
+            status="open",
+            made_at=now,
+            expires_at=min(now + self._means.settings.offer_s, request.expires_at),
+            pickup_eta_s=choice.pickup_eta_s,
+            pickup_distance_m=choice.pickup_distance_m,
+            score=choice.score,
+            why=choice.why,
+        )
+
+    async def _told(self, change: Change) -> None:
+        self._means.lookout.claims.release(change.ended)
+        await self._means.teller.changed(change)
+
+    async def _pause(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        alarm = asyncio.create_task(self._alarm(seconds))
+        self._waiting = True
+        try:
+            await self._changed.wait()
+        finally:
+            self._waiting = False
+            alarm.cancel()
+
+    async def _alarm(self, seconds: float) -> None:
+        await self._means.clock.sleep(seconds)
+        self._changed.set()
+
+
+def _seen(decision: Decision) -> Seen:
+    return Seen(decision.supply_seen, msgspec.json.encode(decision.counts).decode())
