@@ -1,0 +1,243 @@
+"""Riders, drivers and one-time codes in SQL."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from accounts.model import EMAIL_MAX, NAME_MAX, PLATE_MAX, Driver, Rider, Role, Vehicle
+from accounts.ports import CodeRow
+from core.errors import Conflict
+from core.events import Party
+from runtime.sql import Database, Transaction, metadata, unique
+
+_ID, _PHONE = 40, 20
+
+riders = sa.Table(
+    "riders",
+    metadata,
+    sa.Column("rider_id", sa.String(_ID), primary_key=True),
+    sa.Column("name", sa.String(NAME_MAX), nullable=False),
+    sa.Column("phone", sa.String(_PHONE), nullable=False, unique=True),
+    sa.Column("email", sa.String(EMAIL_MAX)),
+    sa.Column("rider_class", sa.String(12), nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("ratings_sum", sa.Integer, nullable=False),
+    sa.Column("ratings", sa.Integer, nullable=False),
+)
+
+drivers = sa.Table(
+    "drivers",
+    metadata,
+    sa.Column("driver_id", sa.String(_ID), primary_key=True),
+    sa.Column("name", sa.String(NAME_MAX), nullable=False),
+    sa.Column("phone", sa.String(_PHONE), nullable=False, unique=True),
+    sa.Column("plate", sa.String(PLATE_MAX), nullable=False),
+    sa.Column("vehicle_class", sa.String(12), nullable=False),
+    sa.Column("seats", sa.Integer, nullable=False),
+    sa.Column("status", sa.String(12), nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("ratings_sum", sa.Integer, nullable=False),
+    sa.Column("ratings", sa.Integer, nullable=False),
+)
+
+one_time_codes = sa.Table(
+    "one_time_codes",
+    metadata,
+    sa.Column("code_id", sa.String(_ID), primary_key=True),
+    sa.Column("phone", sa.String(_PHONE), nullable=False),
+    sa.Column("role", sa.String(8), nullable=False),
+    sa.Column("subject", sa.String(_ID)),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("made_at", sa.Double, nullable=False, index=True),
+    sa.Column("expires_at", sa.Double, nullable=False),
+    sa.Index(None, "phone", "made_at"),
+)
+
+_PHONE_TAKEN = "this phone number already has an account"
+
+
+class SqlRiders:
+    """The RiderStore port on one transaction."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+
+    async def add(self, rider: Rider) -> None:
+        with unique({"phone": Conflict(_PHONE_TAKEN, code="phone_taken")}):
+            await self._tx.connection.execute(sa.insert(riders).values(**_rider_row(rider)))
+
+    async def get(self, rider_id: str) -> Rider | None:
+        return await _rider(
+            self._tx.connection, sa.select(riders).where(riders.c.rider_id == rider_id).with_for_update()
+        )
+
+    async def save(self, rider: Rider) -> None:
+        values = {"name": rider.name, "email": rider.email, "rider_class": rider.rider_class}
+        update = sa.update(riders).where(riders.c.rider_id == rider.rider_id)
+        await self._tx.connection.execute(update.values(**values))
+
+
+class SqlDrivers:
+    """The DriverStore port on one transaction."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+
+    async def add(self, driver: Driver) -> None:
+        with unique({"phone": Conflict(_PHONE_TAKEN, code="phone_taken")}):
+            await self._tx.connection.execute(sa.insert(drivers).values(**_driver_row(driver)))
+
+    async def get(self, driver_id: str) -> Driver | None:
+        query = sa.select(drivers).where(drivers.c.driver_id == driver_id).with_for_update()
+        return await _driver(self._tx.connection, query)
+
+    async def save(self, driver: Driver) -> None:
+        values = _driver_row(driver)
+        for kept in ("driver_id", "phone", "created_at", "ratings_sum", "ratings"):
+            del values[kept]
+        update = sa.update(drivers).where(drivers.c.driver_id == driver.driver_id)
+        await self._tx.connection.execute(update.values(**values))
+
+
+class SqlCodes:
+    """The CodeStore port on one transaction. A spent code is one whose time is over."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+
+    async def made_since(self, phone: str, since: float) -> list[float]:
+        query = (
+            sa.select(one_time_codes.c.made_at)
+            .where(one_time_codes.c.phone == phone, one_time_codes.c.made_at > since)
+            .order_by(one_time_codes.c.made_at)
+        )
+        return list((await self._tx.connection.execute(query)).scalars())
+
+    async def replace(self, row: CodeRow, forget_before: float) -> None:
+        connection = self._tx.connection
+        await connection.execute(sa.delete(one_time_codes).where(one_time_codes.c.made_at <= forget_before))
+        same_phone = sa.update(one_time_codes).where(one_time_codes.c.phone == row.phone)
+        await connection.execute(same_phone.values(expires_at=0.0))
+        values = {name: getattr(row, name) for name in row.__struct_fields__}
+        await connection.execute(sa.insert(one_time_codes).values(**values))
+
+    async def latest(self, phone: str) -> CodeRow | None:
+        query = (
+            sa.select(one_time_codes)
+            .where(one_time_codes.c.phone == phone)
+            .order_by(one_time_codes.c.expires_at.desc())
+            .limit(1)
+            .with_for_update()
+        )
+        row = (await self._tx.connection.execute(query)).mappings().first()
+        return None if row is None else CodeRow(**row)
+
+    async def count_try(self, code_id: str) -> None:
+        update = sa.update(one_time_codes).where(one_time_codes.c.code_id == code_id)
+        await self._tx.connection.execute(update.values(tries=one_time_codes.c.tries + 1))
+
+    async def spend(self, code_id: str) -> None:
+        update = sa.update(one_time_codes).where(one_time_codes.c.code_id == code_id)
+        await self._tx.connection.execute(update.values(expires_at=0.0))
+
+
+class SqlUnitOfWork:
+    """The UnitOfWork port on one transaction."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self.riders = SqlRiders(tx)
+        self.drivers = SqlDrivers(tx)
+        self.codes = SqlCodes(tx)
+
+
+class SqlTransactions:
+    """The Transactions port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextlib.asynccontextmanager
+    async def __call__(self) -> AsyncIterator[SqlUnitOfWork]:
+        async with self._database.transaction() as tx:
+            yield SqlUnitOfWork(tx)
+
+
+class SqlPeople:
+    """The People port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def rider(self, rider_id: str) -> Rider | None:
+        async with self._database.reading() as connection:
+            return await _rider(connection, sa.select(riders).where(riders.c.rider_id == rider_id))
+
+    async def driver(self, driver_id: str) -> Driver | None:
+        async with self._database.reading() as connection:
+            return await find_driver(connection, driver_id)
+
+    async def drivers(self, driver_ids: list[str]) -> dict[str, Driver]:
+        query = sa.select(drivers).where(drivers.c.driver_id.in_(driver_ids))
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return {row["driver_id"]: _driver_of(row) for row in rows}
+
+    async def subject_of(self, role: Role, phone: str) -> str | None:
+        table, key = (riders, riders.c.rider_id) if role == "rider" else (drivers, drivers.c.driver_id)
+        async with self._database.reading() as connection:
+            found = await connection.execute(sa.select(key).where(table.c.phone == phone))
+            return found.scalar_one_or_none()
+
+
+class SqlRatings:
+    """Counts stars for riders and drivers, inside the transaction that keeps the rating."""
+
+    async def rated(self, tx: Transaction, about: Party, about_id: str, stars: int) -> None:
+        """Add the stars of one trip; atomic, so that two at once both count."""
+        table, key = (riders, riders.c.rider_id) if about == "rider" else (drivers, drivers.c.driver_id)
+        counted = {"ratings_sum": table.c.ratings_sum + stars, "ratings": table.c.ratings + 1}
+        await tx.connection.execute(sa.update(table).where(key == about_id).values(**counted))
+
+
+async def find_driver(connection: AsyncConnection, driver_id: str) -> Driver | None:
+    """A driver read through a connection; pass a transaction's own to read inside it."""
+    return await _driver(connection, sa.select(drivers).where(drivers.c.driver_id == driver_id))
+
+
+async def _rider(connection: AsyncConnection, query: sa.Select[Any]) -> Rider | None:
+    row = (await connection.execute(query)).mappings().first()
+    return None if row is None else Rider(**row)
+
+
+async def _driver(connection: AsyncConnection, query: sa.Select[Any]) -> Driver | None:
+    row = (await connection.execute(query)).mappings().first()
+    return None if row is None else _driver_of(row)
+
+
+def _driver_of(row: sa.RowMapping) -> Driver:
+    return Driver(
+        driver_id=row["driver_id"],
+        name=row["name"],
+        phone=row["phone"],
+        vehicle=Vehicle(row["plate"], row["vehicle_class"], row["seats"]),
+        status=row["status"],
+        created_at=row["created_at"],
+        ratings_sum=row["ratings_sum"],
+        ratings=row["ratings"],
+    )
+
+
+def _rider_row(rider: Rider) -> dict[str, Any]:
+    return {name: getattr(rider, name) for name in rider.__struct_fields__}
+
+
+def _driver_row(driver: Driver) -> dict[str, Any]:
+    row = {name: getattr(driver, name) for name in driver.__struct_fields__ if name != "vehicle"}
+    car = driver.vehicle
+    return {**row, "plate": car.plate, "vehicle_class": car.vehicle_class, "seats": car.seats}

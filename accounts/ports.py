@@ -1,0 +1,132 @@
+"""What the accounts room needs from outside, in its own words."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+
+from accounts.model import Driver, Rider, Role
+
+
+class RiderStore(Protocol):
+    """Riders, inside one transaction."""
+
+    async def add(self, rider: Rider) -> None:
+        """Raises Conflict phone_taken."""
+        ...
+
+    async def get(self, rider_id: str) -> Rider | None:
+        """The rider, locked until the transaction ends."""
+        ...
+
+    async def save(self, rider: Rider) -> None:
+        """Write what a patch may change; ratings are counted elsewhere."""
+        ...
+
+
+class DriverStore(Protocol):
+    """Drivers, inside one transaction."""
+
+    async def add(self, driver: Driver) -> None:
+        """Raises Conflict phone_taken."""
+        ...
+
+    async def get(self, driver_id: str) -> Driver | None:
+        """The driver, locked until the transaction ends."""
+        ...
+
+    async def save(self, driver: Driver) -> None:
+        """Write what a patch may change; ratings are counted elsewhere."""
+        ...
+
+
+class CodeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A one-time code as it is kept. `subject` is None when nobody has this phone: then nothing was sent."""
+
+    code_id: str
+    phone: str
+    role: Role
+    subject: str | None
+    digest: str
+    tries: int
+    made_at: float
+    expires_at: float
+
+
+class CodeStore(Protocol):
+    """One-time codes, inside one transaction."""
+
+    async def made_since(self, phone: str, since: float) -> list[float]:
+        """When the codes of a phone were made, oldest first."""
+        ...
+
+    async def replace(self, row: CodeRow, forget_before: float) -> None:
+        """Keep a code; it alone is good for its phone. Codes made before `forget_before` are forgotten."""
+        ...
+
+    async def latest(self, phone: str) -> CodeRow | None:
+        """The newest code of a phone, locked until the transaction ends."""
+        ...
+
+    async def count_try(self, code_id: str) -> None: ...
+
+    async def spend(self, code_id: str) -> None:
+        """The code was used: it is no longer good, but it still counts as sent."""
+        ...
+
+
+class UnitOfWork(Protocol):
+    """One transaction."""
+
+    @property
+    def riders(self) -> RiderStore: ...
+
+    @property
+    def drivers(self) -> DriverStore: ...
+
+    @property
+    def codes(self) -> CodeStore: ...
+
+
+class Transactions(Protocol):
+    """Begins a unit of work: commits when the block ends, rolls back when it raises."""
+
+    def __call__(self) -> AbstractAsyncContextManager[UnitOfWork]: ...
+
+
+class People(Protocol):
+    """Reading accounts without a lock."""
+
+    async def rider(self, rider_id: str) -> Rider | None: ...
+
+    async def driver(self, driver_id: str) -> Driver | None: ...
+
+    async def drivers(self, driver_ids: list[str]) -> dict[str, Driver]:
+        """Those of these drivers that exist, by id."""
+        ...
+
+    async def subject_of(self, role: Role, phone: str) -> str | None:
+        """Whose phone this is."""
+        ...
+
+
+class DriverWatch(Protocol):
+    """Who must know that a driver was approved, suspended or changed cars. Called after the commit; must not raise."""
+
+    async def changed(self, driver: Driver) -> None: ...
+
+
+class CodeSender(Protocol):
+    """Takes a one-time code to a phone."""
+
+    async def send(self, phone: str, code: str, good_for_s: float) -> None:
+        """Raises Unavailable when it cannot be sent."""
+        ...
+
+
+class Minter(Protocol):
+    """Makes bearer tokens."""
+
+    def __call__(self, scope: Role, subject: str, ttl_s: float, /) -> str: ...

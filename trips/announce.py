@@ -1,0 +1,41 @@
+"""What a trip's latest step is called on the bus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.events import (
+    Event,
+    FareFixed,
+    TripArrived,
+    TripAssigned,
+    TripCancelled,
+    TripCompleted,
+    TripStarted,
+    trip_step_id,
+)
+from trips.model import Trip
+
+_PLAIN = {"assigned": TripAssigned, "arrived": TripArrived, "started": TripStarted, "completed": TripCompleted}
+
+
+def announcement(trip: Trip) -> Event:
+    """The event of the step that the trip took last. Its id can exist once, so the outbox refuses a second one."""
+    step = trip.steps[-1]
+    head: dict[str, Any] = {
+        "id": trip_step_id(trip.trip_id, step.type),
+        "at": step.at,
+        "trip_id": trip.trip_id,
+        "request_id": trip.request_id,
+        "rider_id": trip.rider_id,
+        "driver_id": trip.driver_id,
+    }
+    if step.type == "cancelled":
+        assert trip.cancelled_by is not None
+        return TripCancelled(by=trip.cancelled_by, reason=trip.cancel_reason or "", **head)
+    if step.type == "fare_fixed":
+        assert trip.fare is not None
+        assert trip.distance_m is not None
+        assert trip.distance_grade is not None
+        return FareFixed(fare=trip.fare, distance_m=trip.distance_m, distance_grade=trip.distance_grade, **head)
+    return _PLAIN[step.type](**head)
