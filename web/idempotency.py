@@ -1,0 +1,103 @@
+"""Idempotency-Key: whoever asks again with the same key and body gets the first answer, and nothing happens twice."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Header, Request, Response
+from fastapi.exceptions import RequestValidationError
+
+from core.errors import HexcabError, InvalidInput, Unavailable
+from runtime.auth import Identity
+from runtime.idempotency import StoredAnswer
+from web.auth import caller
+from web.edge import edge_of
+from web.errors import MEDIA_TYPE, problem_of, problem_of_validation
+from web.route import StrictRoute
+
+log = logging.getLogger(__name__)
+
+MAX_KEY = 255
+_PASSING = frozenset({401, 403, 408, 413, 415, 429})  # refusals that say nothing about the ask itself
+_BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def idempotency_key(
+    key: Annotated[
+        str | None, Header(alias="Idempotency-Key", description="The same key and body give the first answer again")
+    ] = None,
+) -> str | None:
+    """The caller's key, for endpoints that derive something from it."""
+    return key
+
+
+def request_id_of(rider_id: str, key: str) -> str:
+    """The id of the one ride request that a rider's key stands for, in the form of every other id.
+
+    A crash after the request was committed and before its answer was kept thus cannot make a second request.
+    """
+    digest = int.from_bytes(hashlib.sha256(f"{rider_id}\n{key}".encode()).digest()[:16])
+    return "req_" + "".join(_BASE32[(digest >> shift) & 31] for shift in range(125, -1, -5))
+
+
+class CreatingRoute(StrictRoute):
+    """A route that creates something and honours an Idempotency-Key, before it looks at what the body means."""
+
+    async def with_body(
+        self, request: Request, body: bytes, endpoint: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        key = request.headers.get("idempotency-key")
+        if key is None:
+            return await super().with_body(request, body, endpoint)
+        if not 0 < len(key) <= MAX_KEY or not key.isascii() or not key.isprintable():
+            raise InvalidInput(
+                f"Idempotency-Key must be 1 to {MAX_KEY} printable ASCII characters", code="invalid_idempotency_key"
+            )
+        edge = edge_of(request)
+        scope_key = _scope_key(caller(request), request, key)
+        body_hash = hashlib.sha256(body).hexdigest()
+        lock = edge.locks.take(scope_key)
+        try:
+            async with lock:
+                first = await edge.engine.security.answers.find(scope_key, body_hash)
+                if first is not None:
+                    return _again(first)
+                response = await self._answer(request, body, endpoint)
+                if response.status_code < 500 and response.status_code not in _PASSING:
+                    await self._keep(request, (scope_key, body_hash), response)
+                return response
+        finally:
+            edge.locks.leave(scope_key)
+
+    async def _answer(
+        self, request: Request, body: bytes, endpoint: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        try:
+            return await super().with_body(request, body, endpoint)
+        except HexcabError as error:
+            return problem_of(error)
+        except RequestValidationError as error:
+            return problem_of_validation(error)
+
+    @staticmethod
+    async def _keep(request: Request, at: tuple[str, str], response: Response) -> None:
+        answer = StoredAnswer(response.status_code, bytes(response.body).decode())
+        try:
+            await edge_of(request).engine.security.answers.keep(*at, answer)
+        except Unavailable:  # what was done is done, and the caller must hear of it
+            log.warning("an answer could not be kept for its Idempotency-Key", exc_info=True)
+
+
+def _scope_key(identity: Identity | None, request: Request, key: str) -> str:
+    who = f"{identity.scope}\n{identity.subject}" if identity else ""
+    return hashlib.sha256(f"{who}\n{request.method} {request.url.path}\n{key}".encode()).hexdigest()
+
+
+def _again(first: StoredAnswer) -> Response:
+    media_type = MEDIA_TYPE if first.status >= 400 else "application/json"
+    response = Response(first.body, status_code=first.status, media_type=media_type)
+    response.headers["Idempotent-Replayed"] = "true"
+    return response

@@ -1,0 +1,103 @@
+"""About the engine itself: what apps need to know first, the messages' schema, health and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from core.clock import rfc3339
+from web.answers import ConfigAnswer, Health, Readiness
+from web.edge import edge_of, engine_of
+from web.messages import all_schemas
+from web.ports import Body, Check
+from web.route import StrictRoute
+
+log = logging.getLogger(__name__)
+
+public = APIRouter(tags=["meta"], route_class=StrictRoute)
+probes = APIRouter(tags=["meta"], route_class=StrictRoute)
+
+CHECK_TIMEOUT_S = 2.0
+
+
+@public.get("/config", response_model=ConfigAnswer)
+async def config(request: Request) -> Body:
+    """What an app needs before it signs in: where the gateway is, and the limits."""
+    edge = edge_of(request)
+    engine, settings = edge.engine, edge.settings
+    location, dispatch, web = settings.location, settings.dispatch, settings.web
+    return {
+        "city": engine.city.name,
+        "centre": engine.city.centre._asdict(),
+        "bounds": list(engine.city.bounds),
+        "gateway_url": engine.gateway_url or _gateway_url(request, web.gateway_port),
+        "currency": settings.fares.currency,
+        "open_console": web.open_console,
+        "engine_time": rfc3339(engine.clock.now()),
+        "limits": {
+            "ping_interval_s": location.ping_interval_s,
+            "min_ping_gap_s": location.min_gap_s,
+            "driver_stale_s": location.fresh_s,
+            "max_ping_future_s": location.max_future_s,
+            "max_ping_speed_mps": location.max_speed_mps,
+            "max_buffered_pings": location.max_buffered_pings,
+            "max_frame_bytes": location.max_frame_bytes,
+            "max_body_bytes": web.max_body_bytes,
+            "offer_s": dispatch.offer_s,
+            "request_s": dispatch.request_s,
+            "quote_s": settings.fares.quote_s,
+            "ticket_s": web.ticket_s,
+        },
+    }
+
+
+def _gateway_url(request: Request, port: int) -> str:
+    host = request.url.hostname or "127.0.0.1"
+    host = f"[{host}]" if ":" in host else host
+    return f"{'wss' if request.url.scheme == 'https' else 'ws'}://{host}:{port}/v1/driver/ws"
+
+
+@public.get("/messages.json", response_class=Response)
+async def messages(request: Request) -> Response:
+    """JSON Schema of every WebSocket message by socket and direction, and the layout of the operators' frame."""
+    return Response(msgspec.json.encode(all_schemas(engine_of(request).driver_schemas)), media_type="application/json")
+
+
+@probes.get("/healthz", response_model=Health)
+async def healthz() -> Body:
+    """The process lives and answers."""
+    return {"status": "ok"}
+
+
+@probes.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
+async def readyz(request: Request, response: Response) -> Body:
+    """The stores answer: 503 and which one does not, otherwise."""
+    checks = engine_of(request).readiness
+    found = await asyncio.gather(*(_passes(name, check) for name, check in checks.items()))
+    ready = all(outcome == "ok" for outcome in found)
+    if not ready:
+        response.status_code = 503
+        response.headers["Retry-After"] = "1"
+    return {"status": "ready" if ready else "not_ready", "checks": dict(zip(checks, found, strict=True))}
+
+
+async def _passes(name: str, check: Check) -> str:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            await check()
+    except TimeoutError:
+        return "timeout"
+    except Exception:
+        log.warning("readiness check failed", exc_info=True, extra={"check": name})
+        return "failed"
+    return "ok"
+
+
+@probes.get("/metrics", response_class=Response)
+async def metrics(request: Request) -> Response:
+    """Prometheus metrics."""
+    return Response(generate_latest(engine_of(request).metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,231 @@
+"""What the edge needs of the rooms. A `Body` is a JSON object as the outside contract and web/answers.py show it.
+
+Every call may raise core.errors: NotFound for what does not exist, Unavailable when a store is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from core.events import Mode, Party
+from core.geo import FloatArray, LatLng
+from runtime.auth import Identity
+from runtime.idempotency import StoredAnswer
+
+Body = dict[str, Any]
+Role = Literal["rider", "driver"]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list; `cursor` is what the page before answered as next_cursor."""
+
+    limit: int
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The items of a page, and where the next one begins (None at the end)."""
+
+    items: Sequence[Body]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RideAsk:
+    """A ride request as it was sent. With a `request_id` the same ask may come again and must give the same request."""
+
+    rider_id: str
+    pickup: LatLng
+    dropoff: LatLng
+    quote_id: str | None = None
+    mode: Mode | None = None
+    request_id: str | None = None
+    by_ops: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a driver was last seen; heading in degrees, age in engine seconds."""
+
+    at: LatLng
+    heading: float
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSnapshot:
+    """Every connected driver, one row each: arrays of shape (n,). `status`: 1 idle, 2 to a pickup, 3 riding."""
+
+    driver_ids: Sequence[str]
+    lat: FloatArray
+    lng: FloatArray
+    heading: FloatArray
+    status: npt.NDArray[np.uint8]
+
+
+class Sessions(Protocol):
+    """Signing in by a one-time code."""
+
+    async def start(self, phone: str, role: Role) -> None:
+        """Send a code; says nothing about whether the number is known. Raises TooMany."""
+        ...
+
+    async def verify(self, phone: str, code: str) -> Identity:
+        """Who the code belongs to; it is used up. Raises Unauthorized, TooMany."""
+        ...
+
+
+class Accounts(Protocol):
+    """Riders and drivers; a Body as RiderAnswer and DriverAnswer."""
+
+    async def create_rider(self, rider: Body) -> Body: ...
+
+    async def rider(self, rider_id: str) -> Body: ...
+
+    async def change_rider(self, rider_id: str, changes: Body, by_ops: bool) -> Body:
+        """Raises Forbidden for what operators alone may change."""
+        ...
+
+    async def create_driver(self, driver: Body, approved: bool) -> Body: ...
+
+    async def driver(self, driver_id: str) -> Body: ...
+
+    async def change_driver(self, driver_id: str, changes: Body, by_ops: bool) -> Body:
+        """Raises Forbidden for what operators alone may change."""
+        ...
+
+
+class Quotes(Protocol):
+    """Promised prices."""
+
+    async def quote(self, rider_id: str, pickup: LatLng, dropoff: LatLng) -> Body:
+        """A price for this ride, as QuoteAnswer. Raises InvalidInput (not_on_road, no_route)."""
+        ...
+
+
+class Rides(Protocol):
+    """Ride requests; a Body as RideRequestAnswer."""
+
+    async def request(self, ask: RideAsk) -> Body:
+        """Make a ride request durable and start the search. Raises Conflict while the rider has one or is on a trip."""
+        ...
+
+    async def get(self, request_id: str) -> Body: ...
+
+    async def open_of_rider(self, rider_id: str) -> Body | None: ...
+
+    async def cancel(self, request_id: str, by: Party) -> Body:
+        """Cancel an open request; repeating is harmless. Raises Conflict once it has ended otherwise."""
+        ...
+
+
+class Trips(Protocol):
+    """Trips, running and archived; a Body as TripAnswer (`start_code` for the rider alone)."""
+
+    async def get(self, trip_id: str, by: Identity) -> Body: ...
+
+    async def active_of_rider(self, rider_id: str) -> Body | None:
+        """The rider's running trip, as the rider sees it."""
+        ...
+
+    async def cancel(self, trip_id: str, by: Identity, reason: str) -> Body:
+        """Repeating is harmless. Raises Conflict wrong_status."""
+        ...
+
+    async def rate(self, trip_id: str, by: Identity, stars: int) -> Body:
+        """The rated trip. Raises Conflict before completion, Forbidden for operators."""
+        ...
+
+    async def trail(self, trip_id: str) -> Body:
+        """The route driven: a GeoJSON Feature (LineString) with `distance_m` among its properties."""
+        ...
+
+    async def of_rider(self, rider_id: str, page: Page) -> Listed: ...
+
+    async def of_driver(self, driver_id: str, page: Page) -> Listed: ...
+
+
+class Cabs(Protocol):
+    """Drivers open to work, as riders see them."""
+
+    async def near(self, at: LatLng, limit: int) -> Sequence[Body]:
+        """The nearest cabs by road, as CabAnswer, nearest first."""
+        ...
+
+    def position(self, driver_id: str) -> Position | None:
+        """Where a driver was last seen; None when not connected."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TravelTime:
+    """One way along the roads; inf where there is none."""
+
+    seconds: float
+    metres: float
+
+
+class CityMap(Protocol):
+    """The city's roads."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def centre(self) -> LatLng: ...
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """South, west, north, east in degrees."""
+        ...
+
+    async def eta(self, origin: LatLng, to: LatLng) -> TravelTime:
+        """Raises InvalidInput (not_on_road)."""
+        ...
+
+    def roads(self) -> Body:
+        """All streets as GeoJSON: (Multi)LineStrings with the property `class`. Slow: called once, in a thread."""
+        ...
+
+
+class Tracks(Protocol):
+    """What is stored of a driver's positions."""
+
+    async def track(self, driver_id: str, start: float, end: float) -> Body:
+        """Positions with start <= time < end (epoch seconds), as TrackAnswer."""
+        ...
+
+
+class Fleet(Protocol):
+    """The whole city at a glance, for operators."""
+
+    def snapshot(self) -> FleetSnapshot: ...
+
+    async def demand(self) -> Mapping[int, int]:
+        """Open ride requests by segment; segments without any are left out."""
+        ...
+
+    async def kpis(self) -> Body:
+        """Figures as the KPI message shows them."""
+        ...
+
+
+class IdempotencyStore(Protocol):
+    """First answers by key; see runtime.idempotency."""
+
+    async def find(self, scope_key: str, body_hash: str) -> StoredAnswer | None: ...
+
+    async def keep(self, scope_key: str, body_hash: str, answer: StoredAnswer) -> None: ...
+
+
+class Check(Protocol):
+    """One readiness check; raises when its store does not answer."""
+
+    async def __call__(self) -> None: ...
