@@ -1,0 +1,78 @@
+"""`run`: load, play, report. The one way into the simulator."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from core.errors import BadFile
+from runtime.settings import SimulatorSettings
+from simulator.demand import synthetic_trips
+from simulator.engine import Engine, Terms
+from simulator.model import Outcomes, Progress, SimulationAsk, quiet
+from simulator.ports import Rules, SimulatedCity
+from simulator.report import Report, RunFacts, make_report, write_trips
+from simulator.scenario import Scenario, place_trips, read_trips
+from simulator.starts import drawn_starts, read_starts
+
+DEFAULT_LIMITS = SimulatorSettings()
+
+
+def run(
+    ask: SimulationAsk,
+    city: SimulatedCity,
+    rules: Rules,
+    progress: Progress = quiet,
+    limits: SimulatorSettings = DEFAULT_LIMITS,
+) -> Report:
+    """Simulate and report; writes report.json and trips.csv into `ask.out` where that is given.
+
+    The same ask, files and rules give the same bytes, wall_s and speedup apart. Raises InvalidInput for an ask that
+    breaks a rule and BadFile for a file that cannot be read or written.
+    """
+    scenario = load(ask.checked(limits), city, progress, limits)
+    terms = Terms(rules, ask.mode, ask.max_wait_s)
+    engine = Engine(scenario, city.segments(scenario.lat, scenario.lng), terms)
+    _compile(scenario)
+    began = time.perf_counter()  # a measurement of this machine, not a time of the simulated world
+    outcomes = engine.run(progress)
+    wall_s = time.perf_counter() - began
+    drivers = len(scenario.lat) - 2 * len(scenario.raw.at)
+    report = make_report(scenario, outcomes, RunFacts(ask.mode, ask.seed, drivers, wall_s))
+    if ask.out is not None:
+        _write(ask.out, report, scenario, outcomes)
+    return report
+
+
+def load(ask: SimulationAsk, city: SimulatedCity, progress: Progress, limits: SimulatorSettings) -> Scenario:
+    """Demand and starts, on the city's roads. One seed, but a stream of its own for each purpose."""
+    progress("trips", 0.0)
+    demand_rng, starts_rng = (np.random.default_rng([ask.seed, purpose]) for purpose in (1, 2))
+    starts = None if ask.fleet is None else read_starts(ask.fleet, city, limits.max_drivers)
+    drivers = ask.drivers if ask.drivers is not None else len(starts[0]) if starts is not None else 0
+    if ask.trips is None:
+        raw = synthetic_trips(drivers, city.road_points(), demand_rng)
+    else:
+        raw = read_trips(ask.trips, limits.max_rows)
+    progress("trips", 1.0)
+    if starts is None:
+        starts = drawn_starts(drivers, raw, city, starts_rng)
+    return place_trips(raw, starts, city, progress)
+
+
+def _compile(scenario: Scenario) -> None:
+    """Ask each kind of way once, so that compiling is not counted as simulating."""
+    last = len(scenario.lat) - 1
+    scenario.places.to_one(np.array([last]), last)
+    scenario.places.one_to(last, np.array([last]))
+
+
+def _write(out: Path, report: Report, scenario: Scenario, outcomes: Outcomes) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "report.json").write_bytes(report.to_json() + b"\n")
+        write_trips(out / "trips.csv", scenario, outcomes)
+    except OSError as error:
+        raise BadFile(f"{out}: cannot be written: {error.strerror}") from error
