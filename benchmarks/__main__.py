@@ -1,0 +1,67 @@
+"""`python -m benchmarks` lists the benchmarks; `python -m benchmarks NAME [--quick] [--json] [--keep]` runs one."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+
+from benchmarks import harness, report
+
+BENCHMARKS = {
+    "ingest": "drivers' pings through the gateway, beside a C floor and a plain FastAPI handler",
+    "nearest": "the ten nearest of 100k and 1M drivers, beside Redis GEOSEARCH and scipy's cKDTree",
+    "simulate": "a day of Manhattan's trips in virtual time, beside ridepy",
+}
+PERFORMANCE = Path(__file__).parent.parent / "docs" / "PERFORMANCE.md"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code 0 done, 1 failed or something is missing, 2 bad usage."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "name", nargs="?", choices=[*BENCHMARKS, "report"], help="report: only write docs/PERFORMANCE.md"
+    )
+    parser.add_argument("--quick", action="store_true", help="ends within 60 s, fewer rounds")
+    parser.add_argument("--json", action="store_true", help="nothing but the JSON object on standard output")
+    parser.add_argument("--keep", action="store_true", help="accept the result: results/NAME.json, docs/PERFORMANCE.md")
+    options = parser.parse_args(argv)
+    if options.name is None:
+        for name, summary in BENCHMARKS.items():
+            print(f"{name:10} {summary}")
+        return 0
+    if options.name == "report":
+        return _write_report()
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr if options.json else sys.stdout, flush=True)
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that children are ended in order
+    benchmark = importlib.import_module(f"benchmarks.{options.name}")
+    try:
+        result: harness.Result = benchmark.run(harness.Ask(quick=options.quick, say=say))
+    except harness.CannotRun as missing:
+        print(f"{options.name}: {missing}", file=sys.stderr)
+        return 1
+    except harness.WrongAnswer as wrong:
+        print(f"{options.name}: wrong answer: {wrong}", file=sys.stderr)
+        return 1
+    if options.keep:
+        say(f"kept in {harness.keep(result).relative_to(Path.cwd(), walk_up=True)}")
+        _write_report()
+    print(msgspec.json.encode(result).decode(), flush=True)
+    return 0
+
+
+def _write_report() -> int:
+    PERFORMANCE.parent.mkdir(parents=True, exist_ok=True)
+    PERFORMANCE.write_text(report.render(harness.kept(), BENCHMARKS), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

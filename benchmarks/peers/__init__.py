@@ -1,0 +1,1 @@
+"""What hexcab is compared with, each driven as its own documentation would."""
