@@ -4,6 +4,9 @@
 .PHONY: help setup demo test unit check docs lock bench clean
 .DEFAULT_GOAL := help
 
+# engines and tests start many processes, which must not compile every module anew
+unexport PYTHONDONTWRITEBYTECODE
+
 MINUTES ?=
 DEMO_ARGS ?=
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 import time
 from collections.abc import Callable
@@ -36,6 +37,10 @@ class Tokens:
         now = self._wall()
         claims = {"iss": _ISSUER, "sub": subject, "scope": scope, "iat": int(now), "exp": int(now + ttl_s)}
         return jwt.encode(claims, self._key, algorithm="HS256")
+
+    def derived_key(self, purpose: str) -> bytes:
+        """A key of its own for another purpose, so that no two uses share one."""
+        return hmac.digest(self._key, purpose.encode(), "sha256")
 
     def verify(self, token: str) -> Identity:
         """The caller of a token. Raises Unauthorized when it is broken, expired, or signed by someone else."""

@@ -35,6 +35,13 @@ class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_connections: int = 100_000
     raw_ping_retention_s: float = 86_400.0
     trail_queue: int = 200_000  # pings waiting for the durable log
+    trail_batch: int = 5_000  # pings in one append to the durable log
+    keep_idle_pings: bool = True  # pings without a trip go to the log too, until retention removes them
+    idle_trail_s: float = 1.0  # wall time that pings without a trip may wait for the log
+    purge_every_s: float = 600.0
+    expire_every_s: float = 1.0  # how often silent drivers are taken out of the supply
+    max_commands: int = 32  # of one driver, waiting for their turn
+    close_grace_s: float = 1.0  # wall time for a client to answer a close before it is cut off
 
 
 class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +58,18 @@ class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds_per_idle_minute: float = 2.0  # weights: what a feature is worth in seconds of pickup time
     seconds_per_rating_point: float = 20.0
     seconds_per_acceptance: float = 30.0
+    idle_cap_min: float = 30.0  # idling longer than this is worth no more
+    unknown_rating: float = 4.7  # the city's mean, for drivers whom nobody has rated
+    unknown_acceptance: float = 0.8  # the city's mean, for drivers who have not answered an offer
+    acceptance_window: int = 50  # answered offers that count
+    profile_cache_s: float = 30.0
+    profile_cache_max: int = 50_000
+    min_rings: int = 1  # the nearest cab may be just across the border of the pickup's segment
+    max_looks: int = 3  # looks in a row when the chosen drivers were taken meanwhile
+    delivery_timeout_s: float = 2.0  # wall time for handing one offer to a driver's gateway
+    quote_slack_m: float = 100.0  # how far a request's places may lie from those of its quote
+    max_reason_length: int = 200
+    close_timeout_s: float = 5.0  # wall time for searches to finish their step when the engine stops
     max_open_requests: int = 20_000
 
 
@@ -74,6 +93,7 @@ class FareSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_minute_minor: int = 450
     minimum_minor: int = 9_500
     quote_s: float = 300.0
+    quote_keep_s: float = 86_400.0  # expired quotes are kept this long: a search may outlive its quote
     quote_tolerance: float = 0.2  # the quoted fare holds while the driven distance is within this share of the quoted
 
 
@@ -90,9 +110,40 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ops_every_s: float = 1.0  # wall time between operator frames
     max_body_bytes: int = 65_536
     max_watchers: int = 20_000
+    trip_every_s: float = 2.0  # between `trip` messages with the driver's position
+    trip_gap_s: float = 0.5  # wall time: and never closer than this, however fast the clock runs
+    socket_queue: int = 64  # messages waiting for one socket; a reader slower than this is closed
+    max_frames_per_s: float = 20.0  # wall time, per rider or operator socket
+    flood_burst: int = 60
+    max_bad_messages: int = 20  # per socket within a minute; then 1008
     code_s: float = 300.0
     code_tries: int = 5
     codes_per_hour: int = 5
+
+
+class MapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Roads and the route workers. Times are wall seconds: they bound real work, not engine events."""
+
+    snap_m: float = 250.0  # a point farther than this from every road is not on the road
+    service_margin_m: float = 500.0  # how far the service area reaches beyond the outermost roads
+    build_timeout_s: float = 3_600.0
+    route_timeout_s: float = 10.0  # one question; a worker that takes longer is replaced
+    route_start_timeout_s: float = 30.0
+    route_queue: int = 256  # questions waiting for a worker; more are refused
+    route_worker_rss_mb: int = 1_500  # a worker that grew beyond this is replaced between questions
+    route_answer_bytes: int = 16_777_216
+    match_points: int = 8_000  # a longer trail is thinned before it is matched
+    match_radius_m: float = 50.0  # how far from a ping its road may be
+    match_accuracy_m: float = 8.0  # expected error of a ping
+    match_break_m: float = 2_000.0  # a gap between pings longer than this is not bridged by a road
+
+
+class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much a simulation may take on."""
+
+    max_rows: int = 5_000_000
+    max_drivers: int = 100_000
+    max_wait_s: float = 86_400.0
 
 
 class RuntimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,6 +158,7 @@ class RuntimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idempotency_keep_s: float = 86_400.0
     valkey_start_timeout_s: float = 10.0
     route_workers: int = 1
+    clock_speed: float = 1.0  # engine seconds per wall second; above 1 for demos and tests
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -118,6 +170,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trips: TripSettings = TripSettings()
     fares: FareSettings = FareSettings()
     web: WebSettings = WebSettings()
+    maps: MapSettings = MapSettings()
+    simulator: SimulatorSettings = SimulatorSettings()
     runtime: RuntimeSettings = RuntimeSettings()
 
 

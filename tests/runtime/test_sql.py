@@ -12,7 +12,6 @@ from sqlalchemy import event as sa_event
 
 from core.errors import Conflict, Unavailable
 from core.events import AnyEvent, TripAssigned, TripCompleted
-from core.ids import Ids
 from runtime.bus import MemoryBus
 from runtime.clocks import ManualClock
 from runtime.outbox import Relay

@@ -1,0 +1,42 @@
+"""`hexcab city`: build, list and show city packs."""
+
+from __future__ import annotations
+
+import argparse
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from app.cli import home
+from app.progress import progress
+from maps.cities import CityBuild, CityInfo, build_city, list_cities, show_city
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do the action."""
+    if arguments.action == "add":
+        with progress(f"building {arguments.name}") as report:
+            info = build_city(CityBuild(arguments.name, arguments.pbf, home(), arguments.replace), report)
+        _show(info)
+    elif arguments.action == "show":
+        _show(show_city(arguments.name, home()))
+    else:
+        _list(list_cities(home()))
+    return 0
+
+
+def _show(info: CityInfo) -> None:
+    for name, value in msgspec.structs.asdict(info).items():
+        if value not in ("", None):
+            print(f"{name}: {value}")
+
+
+def _list(cities: list[CityInfo]) -> None:
+    if not cities:
+        print("no city packs yet; `hexcab demo` builds gothenburg")
+        return
+    table = Table(*CityInfo.__struct_fields__[:5], box=None, pad_edge=False)
+    for info in cities:
+        table.add_row(*(str(value) for value in msgspec.structs.astuple(info)[:5]))
+    Console().print(table)

@@ -1,0 +1,72 @@
+"""`hexcab serve`: run the engine until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+
+import msgspec
+import uvloop
+
+from app.cities import ready_city
+from app.cli import home
+from app.clock import engine_clock
+from app.embedded import Start, embedded_engine
+from core.errors import Conflict
+from runtime.datadir import DataDir
+from runtime.settings import Settings, load_settings
+from runtime.telemetry import log_to
+
+_log = logging.getLogger("hexcab.serve")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM."""
+    settings = with_ports(load_settings(arguments.settings), arguments.port, arguments.gateway_port)
+    log_to(sys.stderr, settings.runtime.log_level)
+    with DataDir(arguments.data_dir) as data:
+        claim_city(data, arguments.city)
+        city = ready_city(arguments.city, home())
+        clock = engine_clock(data, settings.runtime.clock_speed)
+        uvloop.run(_serve(Start(city, data, settings, clock)))
+    return 0
+
+
+async def _serve(start: Start) -> None:
+    stopping = stop_signal()
+    async with embedded_engine(start) as engine:
+        _log.info("serving", extra={"url": engine.url, "gateway_url": engine.gateway_url, "city": start.city.name})
+        await stopping.wait()
+        _log.info("stopping")
+
+
+def stop_signal() -> asyncio.Event:
+    """Set when this process is asked to stop."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
+
+
+def with_ports(settings: Settings, port: int | None, gateway_port: int | None) -> Settings:
+    """The settings with ports from the command line; the gateway's port follows the API's unless it is given."""
+    web = settings.web
+    if port is not None:
+        web = msgspec.structs.replace(web, port=port, gateway_port=port + 1 if port else 0)
+    if gateway_port is not None:
+        web = msgspec.structs.replace(web, gateway_port=gateway_port)
+    return msgspec.structs.replace(settings, web=web)
+
+
+def claim_city(data: DataDir, city: str) -> None:
+    """Note which city a data directory is of. Raises Conflict when it is another's: its trips would make no sense."""
+    known = data.recall("city")
+    if known is None:
+        data.remember("city", city)
+    elif known != city:
+        raise Conflict(
+            f"{data.path} holds the rides of {known}; choose another --data-dir for {city}", code="other_city"
+        )

@@ -1,0 +1,49 @@
+"""`hexcab simulate`: replay trips in virtual time with the live engine's decisions."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from app.cities import ready_city
+from app.cli import home
+from app.decider import rules
+from app.progress import progress
+from runtime.settings import Settings
+from simulator.model import SimulationAsk
+from simulator.report import Report
+from simulator.service import run as simulate
+from simulator.streets import Streets
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Simulate, and print the report."""
+    ask = SimulationAsk(
+        trips=None if arguments.trips == "synthetic" else Path(arguments.trips),
+        drivers=arguments.drivers,
+        fleet=arguments.fleet,
+        mode=arguments.mode,
+        seed=arguments.seed,
+        max_wait_s=arguments.max_wait_s,
+        out=arguments.out,
+    )
+    city = ready_city(arguments.city, home(), quiet=arguments.json)
+    with progress(f"simulating {arguments.city}", quiet=arguments.json) as told:
+        report = simulate(ask, Streets(city), rules(Settings()), told)
+    if arguments.json:
+        sys.stdout.write(report.to_json().decode() + "\n")
+    else:
+        _print(report)
+    return 0
+
+
+def _print(report: Report) -> None:
+    wait = report.wait_s
+    print(f"served {report.served} of {report.requests} requests ({report.served_pct} %), {report.drivers} drivers")
+    print(f"wait {wait.mean} s on average, {wait.p50} s in the middle, {wait.p95} s at the 95th percentile")
+    print(f"pickup {report.pickup_km_mean} km, utilisation {report.driver.utilisation_pct} %, ", end="")
+    print(f"empty {report.driver.empty_km_pct} % of the kilometres")
+    if report.rejected_rows:
+        print("rows not used:", ", ".join(f"{n} {reason}" for reason, n in report.rejected_rows.items()))
+    print(f"{report.sim_s} s simulated in {report.wall_s} s ({report.speedup} x)")

@@ -1,0 +1,281 @@
+"""What the HTTP edge needs: each class here is one of web's ports on the rooms' services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from accounts.model import RiderClass
+from accounts.service import RiderDesk
+from app.wiring.board import Board
+from core.clock import Clock, rfc3339
+from core.errors import NotFound
+from core.events import Party
+from core.geo import LatLng
+from dispatch.model import RequestRide
+from dispatch.service import RideDesk
+from dispatch.views import request_body
+from location.gateway.server import Gateway
+from location.live import LiveDrivers
+from location.model import BUSY, ONLINE
+from location.ports import SupplyStore, TrailLog
+from maps import segments
+from maps.cities import City
+from payments.quotes import QuoteDesk
+from runtime.auth import Identity
+from runtime.settings import Settings
+from trips.history import History, TripPage
+from trips.model import By
+from trips.service import TripDesk
+from trips.views import trip_body
+from web.ports import Body, FleetSnapshot, Listed, Page, Position, RideAsk, TravelTime
+
+_CAB_RINGS = 3  # of segments around a rider who watches
+
+
+class Rides:
+    """web's Rides."""
+
+    def __init__(self, desk: RideDesk, riders: RiderDesk) -> None:
+        self._desk = desk
+        self._riders = riders
+
+    async def request(self, ask: RideAsk) -> Body:
+        rider_class = await self._class_of(ask)
+        request = await self._desk.request_ride(
+            RequestRide(
+                rider_id=ask.rider_id,
+                pickup=ask.pickup,
+                dropoff=ask.dropoff,
+                rider_class=rider_class,
+                quote_id=ask.quote_id,
+                mode=ask.mode,
+                by_ops=ask.by_ops,
+                request_id=ask.request_id,
+            )
+        )
+        return request_body(request)
+
+    async def _class_of(self, ask: RideAsk) -> RiderClass:
+        """The rider's class. A rider's own token is enough to ride; operators must name a rider who exists."""
+        try:
+            return (await self._riders.get(ask.rider_id)).rider_class
+        except NotFound:
+            if ask.by_ops:
+                raise
+            return "standard"
+
+    async def get(self, request_id: str) -> Body:
+        return request_body(await self._desk.get(request_id, None))  # the edge has checked whose it is
+
+    async def open_of_rider(self, rider_id: str) -> Body | None:
+        request = await self._desk.open_of_rider(rider_id)
+        return None if request is None else request_body(request)
+
+    async def cancel(self, request_id: str, by: Party) -> Body:
+        return request_body(await self._desk.cancel(request_id, None))
+
+
+class Trips:
+    """web's Trips."""
+
+    def __init__(self, desk: TripDesk, history: History, trails: TrailLog) -> None:
+        self._desk = desk
+        self._history = history
+        self._trails = trails
+
+    async def get(self, trip_id: str, by: Identity) -> Body:
+        party = _by(by)
+        return trip_body(await self._desk.get(trip_id, party), party.party)
+
+    async def active_of_rider(self, rider_id: str) -> Body | None:
+        trip = await self._desk.active_of_rider(rider_id)
+        return None if trip is None else trip_body(trip, "rider")
+
+    async def cancel(self, trip_id: str, by: Identity, reason: str) -> Body:
+        party = _by(by)
+        return trip_body(await self._desk.cancel(trip_id, party, reason), party.party)
+
+    async def rate(self, trip_id: str, by: Identity, stars: int) -> Body:
+        await self._desk.rate(trip_id, _by(by), stars)
+        return await self.get(trip_id, by)
+
+    async def trail(self, trip_id: str) -> Body:
+        trip = await self._history.trip(trip_id, By("ops", "edge"))
+        trail = await self._trails.of_trip(trip_id)
+        line = [[lng, lat] for lat, lng in zip(trail.lat.tolist(), trail.lng.tolist(), strict=True)]
+        geometry = {"type": "LineString", "coordinates": line} if len(line) > 1 else None
+        times = [rfc3339(ts / 1000) for ts in trail.ts.tolist()]
+        properties = {
+            "trip_id": trip_id,
+            "distance_m": trip.distance_m,
+            "grade": trip.distance_grade,
+            "points": len(line),
+            "times": times,
+        }
+        return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+    async def of_rider(self, rider_id: str, page: Page) -> Listed:
+        return _listed(await self._history.of_rider(rider_id, page.cursor, page.limit), "rider")
+
+    async def of_driver(self, driver_id: str, page: Page) -> Listed:
+        return _listed(await self._history.of_driver(driver_id, page.cursor, page.limit), "driver")
+
+
+class Quotes:
+    """web's Quotes."""
+
+    def __init__(self, desk: QuoteDesk) -> None:
+        self._desk = desk
+
+    async def quote(self, rider_id: str, pickup: LatLng, dropoff: LatLng) -> Body:
+        answer = await self._desk.quote(rider_id, pickup, dropoff)
+        quote = answer.quote
+        return {
+            "quote_id": quote.quote_id,
+            "distance_m": round(quote.distance_m, 1),
+            "duration_s": round(quote.duration_s, 1),
+            "pickup_eta_s": None if answer.pickup_eta_s is None else round(answer.pickup_eta_s, 1),
+            "fare": {"amount_minor": quote.fare.amount_minor, "currency": quote.fare.currency},
+            "surge": quote.surge,
+            "expires_at": rfc3339(quote.expires_at),
+        }
+
+
+class Cabs:
+    """web's Cabs, and payments' PickupEta."""
+
+    def __init__(self, store: SupplyStore, city: City, live: LiveDrivers, clock: Clock, settings: Settings) -> None:
+        self._store = store
+        self._city = city
+        self._live = live
+        self._clock = clock
+        self._fresh_s = settings.location.fresh_s
+
+    async def near(self, at: LatLng, limit: int) -> Sequence[Body]:
+        around = [each for ring in segments.rings(segments.segment_of(*at), _CAB_RINGS) for each in ring]
+        rows = await self._store.in_segments(around)
+        age_s = self._clock.now() - rows.seen_at
+        free = np.flatnonzero(((rows.flags & ONLINE) != 0) & ((rows.flags & BUSY) == 0) & (age_s <= self._fresh_s))
+        if not len(free):
+            return []
+        seconds = self._city.eta.to_one(rows.lat[free], rows.lng[free], at).seconds
+        nearest = [row for row in np.argsort(seconds, kind="stable").tolist() if np.isfinite(seconds[row])][:limit]
+        return [
+            {
+                "driver_id": rows.driver_ids[free[row]],
+                "lat": float(rows.lat[free[row]]),
+                "lng": float(rows.lng[free[row]]),
+                "heading": None if np.isnan(rows.heading[free[row]]) else float(rows.heading[free[row]]),
+                "eta_s": round(float(seconds[row]), 1),
+                "age_s": round(max(0.0, float(age_s[free[row]])), 1),
+            }
+            for row in nearest
+        ]
+
+    async def __call__(self, pickup: LatLng) -> float | None:
+        """Road seconds of the nearest free cab; None when none is near."""
+        cabs = await self.near(pickup, 1)
+        return None if not cabs else float(cabs[0]["eta_s"])
+
+    def position(self, driver_id: str) -> Position | None:
+        driver = self._live.get(driver_id)
+        if driver is None or not driver.placed:
+            return None
+        heading = 0.0 if np.isnan(driver.heading) else driver.heading
+        return Position(LatLng(driver.lat, driver.lng), heading, max(0.0, self._clock.now() - driver.seen_at))
+
+
+class CityMap:
+    """web's CityMap."""
+
+    def __init__(self, city: City) -> None:
+        self._city = city
+
+    @property
+    def name(self) -> str:
+        return self._city.name
+
+    @property
+    def centre(self) -> LatLng:
+        return self._city.centre
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        return self._city.bounds
+
+    async def eta(self, origin: LatLng, to: LatLng) -> TravelTime:
+        self._city.eta.snap_one(origin)  # raises not_on_road
+        travel = self._city.eta.to_one(np.array([origin.lat]), np.array([origin.lng]), to)
+        return TravelTime(float(travel.seconds[0]), float(travel.metres[0]))
+
+    def roads(self) -> Body:
+        return self._city.roads.lines_geojson()
+
+
+class Tracks:
+    """web's Tracks."""
+
+    def __init__(self, trails: TrailLog, clock: Clock, settings: Settings) -> None:
+        self._trails = trails
+        self._clock = clock
+        self._keep_s = settings.location.raw_ping_retention_s
+
+    async def track(self, driver_id: str, start: float, end: float) -> Body:
+        trail = await self._trails.track(driver_id, int(start * 1000), int(end * 1000))
+        kept_since = self._clock.now() - self._keep_s
+        items = [
+            {"at": rfc3339(ts / 1000), "lat": lat, "lng": lng, "trip_id": trip_id}
+            for ts, lat, lng, trip_id in zip(
+                trail.ts.tolist(), trail.lat.tolist(), trail.lng.tolist(), trail.trip_ids, strict=True
+            )
+        ]
+        return {
+            "driver_id": driver_id,
+            "items": items,
+            "removed_before": rfc3339(kept_since) if start < kept_since else None,
+        }
+
+
+class Fleet:
+    """web's Fleet."""
+
+    def __init__(self, live: LiveDrivers, gateway: Gateway, rides: RideDesk, board: Board) -> None:
+        self._live = live
+        self._gateway = gateway
+        self._rides = rides
+        self._board = board
+
+    def snapshot(self) -> FleetSnapshot:
+        shown = [
+            driver for driver in self._live if driver.online and driver.placed and self._gateway.connected(driver.id)
+        ]
+        return FleetSnapshot(
+            driver_ids=[driver.id for driver in shown],
+            lat=np.array([driver.lat for driver in shown], dtype=np.float64),
+            lng=np.array([driver.lng for driver in shown], dtype=np.float64),
+            heading=np.array([driver.heading for driver in shown], dtype=np.float64),
+            status=np.array([self._board.status(driver.id) for driver in shown], dtype=np.uint8),
+        )
+
+    async def demand(self) -> Mapping[int, int]:
+        return {segments.parse(name): count for name, count in (await self._rides.demand()).items()}
+
+    async def kpis(self) -> Body:
+        wait_s = self._board.pickup_wait_s
+        return {
+            "drivers_online": sum(driver.online and driver.connected for driver in self._live),
+            "open_requests": sum((await self._rides.demand()).values()),
+            "active_trips": self._board.active,
+            "completed_trips": self._board.completed,
+            "pickup_wait_s": None if wait_s is None else round(wait_s, 1),
+        }
+
+
+def _by(who: Identity) -> By:
+    return By(who.scope if who.scope in ("rider", "driver") else "ops", who.subject)
+
+
+def _listed(page: TripPage, party: Party) -> Listed:
+    return Listed([trip_body(trip, party) for trip in page.items], page.next_cursor)

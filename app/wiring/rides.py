@@ -1,0 +1,132 @@
+"""What dispatch needs: supply from location, travel from maps, prices from payments, trips, and the way to the apps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from core.errors import InvalidInput
+from core.geo import FloatArray, LatLng
+from core.money import Money
+from dispatch import model as dispatch
+from location.gateway.server import Gateway
+from location.ports import SupplyStore
+from maps.cities import City
+from payments.fares import fare, tariff_of
+from payments.model import RoadLeg
+from payments.quotes import QuoteDesk
+from runtime.settings import FareSettings
+from runtime.sql import Transaction
+from trips.adapters.sql import SqlTripBook, TripSources
+from trips.model import NewTrip
+from web.hub import Hub
+
+
+class StoredSupply:
+    """dispatch's Supply, read from the store that every host shares."""
+
+    def __init__(self, store: SupplyStore) -> None:
+        self._store = store
+
+    async def in_segments(self, segments: Sequence[int]) -> dispatch.SupplyRows:
+        rows = await self._store.in_segments(segments)
+        return dispatch.SupplyRows(
+            driver=np.array(rows.driver_ids, dtype=np.str_),
+            lat=rows.lat,
+            lng=rows.lng,
+            seen_at=rows.seen_at,
+            idle_since=rows.idle_since,
+            flags=rows.flags.astype(np.int64),
+            vehicle_class=np.array(rows.vehicle, dtype=np.str_),
+            seats=np.zeros(len(rows.driver_ids), dtype=np.int64),  # riders cannot ask for seats yet
+        )
+
+
+class RoadPickup:
+    """dispatch's Travel, along the city's roads."""
+
+    def __init__(self, city: City) -> None:
+        self._city = city
+
+    async def to_pickup(self, lat: FloatArray, lng: FloatArray, pickup: LatLng) -> dispatch.PickupTravel:
+        travel = self._city.eta.to_one(lat, lng, pickup)
+        return dispatch.PickupTravel(travel.seconds, travel.metres)
+
+
+class Apps:
+    """dispatch's Delivery: the sockets of this process. The gateway is given later, as it needs a desk first."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self.gateway: Gateway | None = None
+
+    async def deliver(self, driver_id: str, message: dict[str, Any]) -> bool:
+        return self.gateway is not None and self.gateway.deliver(driver_id, message)
+
+    async def tell_rider(self, rider_id: str, message: dict[str, Any]) -> None:
+        self._hub.tell(rider_id, message)
+
+
+class Prices:
+    """dispatch's QuoteBook."""
+
+    def __init__(self, quotes: QuoteDesk, city: City, settings: FareSettings) -> None:
+        self._quotes = quotes
+        self._city = city
+        self._tariff = tariff_of(settings)
+
+    async def promised(self, quote_id: str, rider_id: str) -> dispatch.Quoted:
+        quote = await self._quotes.get(quote_id, rider_id)
+        return dispatch.Quoted(pickup=quote.pickup, dropoff=quote.dropoff, fare=quote.fare, expires_at=quote.expires_at)
+
+    async def estimate(self, pickup: LatLng, dropoff: LatLng) -> Money:
+        metres, seconds = road_leg(self._city, pickup, dropoff)
+        return fare(self._tariff, metres, seconds)
+
+
+class TripOpener:
+    """dispatch's TripBook, on the transaction in which the offer is accepted."""
+
+    def __init__(self, tx: Transaction, sources: TripSources) -> None:
+        self._book = SqlTripBook(tx, sources)
+
+    async def open(self, trip: dispatch.NewTrip) -> str:
+        opened = await self._book.open(
+            NewTrip(
+                request_id=trip.request_id,
+                rider_id=trip.rider_id,
+                driver_id=trip.driver_id,
+                pickup=trip.pickup,
+                dropoff=trip.dropoff,
+                mode=trip.mode,
+                segment=trip.segment,
+                assigned_at=trip.assigned_at,
+                quote_id=trip.quote_id,
+            )
+        )
+        return opened.trip_id
+
+
+def road_leg(city: City, start: LatLng, end: LatLng) -> tuple[float, float]:
+    """Metres and seconds of the fastest way. Raises InvalidInput: outside_city, not_on_road or no_route."""
+    for name, place in (("pickup", start), ("dropoff", end)):
+        if not city.contains(place):
+            raise InvalidInput(f"the {name} is outside {city.name}'s service area", code="outside_city")
+    travel = city.eta.to_one(np.array([start.lat]), np.array([start.lng]), end)
+    metres, seconds = float(travel.metres[0]), float(travel.seconds[0])
+    if not np.isfinite(seconds):
+        city.eta.snap_one(start)  # raises not_on_road where that is the reason
+        raise InvalidInput("no road leads from the pickup to the dropoff", code="no_route")
+    return metres, seconds
+
+
+class RoadTravel:
+    """payments' RoadTravel."""
+
+    def __init__(self, city: City) -> None:
+        self._city = city
+
+    async def __call__(self, pickup: LatLng, dropoff: LatLng) -> RoadLeg:
+        return RoadLeg(*road_leg(self._city, pickup, dropoff))
