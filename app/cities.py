@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from app.progress import progress
 from cities import BUNDLED, bundled_pbf
 from core.errors import BadFile, NotFound
 from maps.cities import City, CityBuild, build_city, load_city
+from runtime.home import default_home
+from runtime.settings import MapSettings
 
 
-def ready_city(name: str, home: Path, *, quiet: bool = False) -> City:
+def ready_city(name: str, settings: MapSettings, *, quiet: bool = False) -> City:
     """A loaded city. The bundled one is built at its first use, and again when its pack is damaged or out of date.
 
     Raises NotFound for any other that is missing and BadFile for one that cannot be used.
     """
+    packs = default_home()
     try:
-        return load_city(name, home)
+        return load_city(name, packs, settings)
     except (NotFound, BadFile) as error:
         if name != BUNDLED:
             raise type(error)(f"{error.detail}; build it with: hexcab city add {name} --pbf FILE --replace") from error
     with progress(f"building {name}", quiet) as report:
-        build_city(CityBuild(name, bundled_pbf(), home, replace=True), report)
-    return load_city(name, home)
+        build_city(CityBuild(name, bundled_pbf(), packs, replace=True), report, settings)
+    return load_city(name, packs, settings)

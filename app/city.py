@@ -8,21 +8,21 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from app.cli import home
 from app.progress import progress
 from maps.cities import CityBuild, CityInfo, build_city, list_cities, show_city
+from runtime.home import default_home
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the action."""
     if arguments.action == "add":
         with progress(f"building {arguments.name}") as report:
-            info = build_city(CityBuild(arguments.name, arguments.pbf, home(), arguments.replace), report)
+            info = build_city(CityBuild(arguments.name, arguments.pbf, default_home(), arguments.replace), report)
         _show(info)
     elif arguments.action == "show":
-        _show(show_city(arguments.name, home()))
+        _show(show_city(arguments.name, default_home()))
     else:
-        _list(list_cities(home()))
+        _list(list_cities(default_home()))
     return 0
 
 

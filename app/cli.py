@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import HexcabError
+from runtime.home import default_home
 
 # each command's module is imported when it runs, so that `hexcab token` need not wait for the engine's libraries
 _COMMANDS = {
@@ -21,14 +22,6 @@ _COMMANDS = {
     "archive": "app.archive",
     "db": "app.db",
 }
-
-
-def home() -> Path:
-    """Where city packs and default data directories live: $HEXCAB_HOME or a per-user default."""
-    if chosen := os.environ.get("HEXCAB_HOME"):
-        return Path(chosen).expanduser()
-    base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "hexcab"
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -71,7 +64,7 @@ def _demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speed", type=_number(0.1, 100), default=10.0, help="engine seconds per wall second")
     parser.add_argument("--minutes", type=_number(0.05, 1e6), help="stop after so many wall minutes")
     parser.add_argument("--port", type=_whole(0, 65_535), default=8000)
-    parser.add_argument("--data-dir", type=Path, default=home() / "demo")
+    parser.add_argument("--data-dir", type=Path, default=default_home() / "demo")
     parser.add_argument("--seed", type=_whole(0, 2**31), default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end and nothing else")
 
@@ -116,7 +109,7 @@ def _token(parser: argparse.ArgumentParser) -> None:
 
 
 def _data_dir(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data-dir", type=Path, default=home() / "data")
+    parser.add_argument("--data-dir", type=Path, default=default_home() / "data")
 
 
 class _whole:  # noqa: N801 - reads as a type where argparse wants one

@@ -25,7 +25,7 @@ class LiveDecider:
         self._policy = Policy.of(settings.dispatch, settings.location.fresh_s)
 
     def __call__(self, search: Search, cabs: Cabs, travel: TravelToPickup) -> Offers:
-        policy = replace(self._policy, max_pickup_eta_s=min(search.max_pickup_s, self._policy.max_pickup_eta_s))
+        policy = replace(self._policy, max_pickup_eta_s=search.max_pickup_s)
         ask = Ask(now=0.0, mode=search.mode, free=places(search.mode, policy))
         rows, listed = self._around(search, cabs, ask)
         way = travel(rows)

@@ -15,10 +15,9 @@ import msgspec
 import uvloop
 
 from app.cities import ready_city
-from app.cli import home
 from app.clock import engine_clock
 from app.embedded import EmbeddedEngine, Start, embedded_engine
-from app.serve import claim_city, stop_signal, with_ports
+from app.serve import check_city, stop_signal, with_ports
 from app.summary import Summary, show
 from core.geo import LatLng
 from maps.cities import City
@@ -37,8 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Run until the time is over or Ctrl-C; both end well."""
     settings = demo_settings(arguments)
     with DataDir(arguments.data_dir) as data, _logging_into(data, settings):
-        claim_city(data, arguments.city)
-        city = ready_city(arguments.city, home(), quiet=arguments.json)
+        check_city(data, arguments.city)
+        city = ready_city(arguments.city, settings.maps, quiet=arguments.json)
+        data.remember("city", city.name)
         start = Start(city, data, settings, engine_clock(data, arguments.speed))
         summary = uvloop.run(_demo(arguments, start))
     if arguments.json:

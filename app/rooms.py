@@ -14,9 +14,10 @@ from accounts.sessions import CodeMaker, SessionDesk, SessionPorts
 from app.wiring import edge, rides, trips
 from app.wiring.board import Board
 from app.wiring.drivers import AccountWatch, Desk, DriverRooms, DriverTokens
+from app.wiring.journal import Journal
 from app.wiring.people import LoggedCodes, People, SignIn, StarRatings, driver_card
 from core.clock import Clock
-from core.events import CabFound, NoCabFound, TripAssigned, TripCompleted
+from core.events import CabFound, Event, NoCabFound, TripAssigned, TripCompleted
 from core.ids import Ids
 from dispatch.adapters.profiles import SqlProfiles
 from dispatch.adapters.sql import SqlStore
@@ -197,6 +198,7 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
     stores.bus.subscribe("audience", [TripAssigned], made.audience.assigned)
     stores.bus.subscribe("billing", [TripCompleted], billing.handle)
     stores.bus.subscribe("board", [CabFound, NoCabFound], made.board.search_ended)
+    stores.bus.subscribe("journal", [Event], Journal(stores.metrics).note)
     engine = Engine(
         clock=stores.clock,
         wall=stores.wall,

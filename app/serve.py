@@ -12,7 +12,6 @@ import msgspec
 import uvloop
 
 from app.cities import ready_city
-from app.cli import home
 from app.clock import engine_clock
 from app.embedded import Start, embedded_engine
 from core.errors import Conflict
@@ -28,8 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
     settings = with_ports(load_settings(arguments.settings), arguments.port, arguments.gateway_port)
     log_to(sys.stderr, settings.runtime.log_level)
     with DataDir(arguments.data_dir) as data:
-        claim_city(data, arguments.city)
-        city = ready_city(arguments.city, home())
+        check_city(data, arguments.city)
+        city = ready_city(arguments.city, settings.maps)
+        data.remember("city", city.name)  # only now: a name that is no city's must not stay
         clock = engine_clock(data, settings.runtime.clock_speed)
         uvloop.run(_serve(Start(city, data, settings, clock)))
     return 0
@@ -61,12 +61,10 @@ def with_ports(settings: Settings, port: int | None, gateway_port: int | None) -
     return msgspec.structs.replace(settings, web=web)
 
 
-def claim_city(data: DataDir, city: str) -> None:
-    """Note which city a data directory is of. Raises Conflict when it is another's: its trips would make no sense."""
+def check_city(data: DataDir, city: str) -> None:
+    """Raises Conflict when a data directory holds the rides of another city: they would make no sense on this one."""
     known = data.recall("city")
-    if known is None:
-        data.remember("city", city)
-    elif known != city:
+    if known not in (None, city):
         raise Conflict(
             f"{data.path} holds the rides of {known}; choose another --data-dir for {city}", code="other_city"
         )

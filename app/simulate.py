@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from app.cities import ready_city
-from app.cli import home
 from app.decider import rules
 from app.progress import progress
 from runtime.settings import Settings
@@ -28,9 +27,10 @@ def run(arguments: argparse.Namespace) -> int:
         max_wait_s=arguments.max_wait_s,
         out=arguments.out,
     )
-    city = ready_city(arguments.city, home(), quiet=arguments.json)
+    settings = Settings()
+    city = ready_city(arguments.city, settings.maps, quiet=arguments.json)
     with progress(f"simulating {arguments.city}", quiet=arguments.json) as told:
-        report = simulate(ask, Streets(city), rules(Settings()), told)
+        report = simulate(ask, Streets(city), rules(settings), told, settings.simulator)
     if arguments.json:
         sys.stdout.write(report.to_json().decode() + "\n")
     else:

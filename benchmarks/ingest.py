@@ -29,11 +29,11 @@ from benchmarks.harness import (
 from benchmarks.processes import CLIENT_CORE, SERVER_CORE, Child, children, compiled, needs_two_cores, python
 from runtime.auth import Tokens
 
-DRIVERS = 1_000
-DEPTH = 20  # pings per driver between acks: well within the second that an ack may take, and within the flood guard
+DRIVERS = 2_000
+DEPTH = 10  # pings per driver between acks: well within the second that an ack may take, and within the flood guard
 ROUND_S = 1.0
 ACK_MS = 900  # of the floor: the gateway owes an ack 0.9 s after the first ping it covers
-FASTAPI_ACK_MS = 2_500  # of the peer, slower with its waves: so it, too, sends one ack per DEPTH pings
+FASTAPI_ACK_MS = 3_500  # of the peer, slower with its waves: so it, too, sends one ack per DEPTH pings
 BOX = ("57.66", "11.85", "57.76", "12.05")  # south, west, north, east
 PATH = "/v1/driver/ws"
 DAY_MS = 86_400_000

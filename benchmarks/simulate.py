@@ -25,7 +25,7 @@ from core.errors import HexcabError
 from maps.cities import CityBuild, build_city, load_city
 
 MAX_WAIT_S = 600.0
-CABS = {"manhattan": 150, "porto": 100}
+CABS = {"manhattan": 150, "porto": 200}
 EXTRACTS = {"manhattan": "manhattan_osmnx.osm.pbf", "porto": "porto.osm.pbf"}
 QUICK_TRIPS = 900  # of the day, from the morning on
 ROUNDS = 5

@@ -35,6 +35,12 @@ class Claims:
             if self._held.get(offer.driver_id, ("", 0.0))[0] == offer.offer_id:
                 del self._held[offer.driver_id]
 
+    def shorten(self, offer: Offer, until: float) -> None:
+        """The offer was accepted: from `until` on the supply itself says whether the driver is busy."""
+        offer_id, held_until = self._held.get(offer.driver_id, ("", 0.0))
+        if offer_id == offer.offer_id:
+            self._held[offer.driver_id] = (offer_id, min(held_until, until))
+
     def held(self, now: float) -> AbstractSet[str]:
         """The drivers claimed at this moment."""
         for driver_id in [driver_id for driver_id, (_, until) in self._held.items() if until <= now]:

@@ -219,6 +219,7 @@ class RideDesk:
             async with self._lock(offer.request_id):
                 async with self._store.transaction() as uow:
                     change = await settle.accept(uow, offer.request_id, offer.offer_id, self._clock.now())
+                self._means.lookout.claims.shorten(offer, self._clock.now() + self._settings.retry_s)
                 await self._told(change)
         except (Conflict, NotFound) as error:
             if error.code not in _TOO_LATE:

@@ -4,5 +4,6 @@
 graph parsed from them (`tiles` -> `roads`), so both engines share edges and weights: `eta` answers bulk travel times
 and `paths` single paths in process, `routes` asks Valhalla in a child process (map matching, turn by turn).
 
-Read in this order: segments, roads, snap, deadends, search, eta, paths, tiles, cities, routes.
+Read in this order: segments, roads, snap, deadends, search, eta, paths, tilebuild, tiles, edgeinfo, packs, cities,
+routes.
 """

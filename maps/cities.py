@@ -22,7 +22,6 @@ from maps.packs import (
     building,
     check_name,
     current_version,
-    default_home,
     describe,
     load_graph,
     pack_names,
@@ -39,7 +38,7 @@ from maps.tilebuild import CONFIG_FILE, TILES_FILE, Progress, build_tiles, pack_
 from maps.tiles import read_tiles
 from runtime.settings import MapSettings
 
-__all__ = ["City", "CityBuild", "CityInfo", "build_city", "default_home", "list_cities", "load_city", "show_city"]
+__all__ = ["City", "CityBuild", "CityInfo", "build_city", "list_cities", "load_city", "show_city"]
 
 
 @dataclass(frozen=True, slots=True)

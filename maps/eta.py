@@ -117,22 +117,22 @@ class EtaIndex:
         return Travel(seconds, metres)
 
     def _search(self, adjacency: Adjacency, start: Access, ends: Access, limit_s: float, best: Travel) -> Travel:
-        with_work = self.take_workspace()
+        space = self.take_workspace()
         work = (
-            with_work.stamp,
-            with_work.seconds,
-            with_work.metres,
-            with_work.waiting_stamp,
-            with_work.waiting,
+            space.next_version(),
+            space.stamp,
+            space.seconds,
+            space.metres,
+            space.waiting_stamp,
+            space.waiting,
             self.gates,
-            with_work.open_gate,
-            with_work.heap_key,
-            with_work.heap_node,
+            space.open_gate,
+            space.heap_key,
+            space.heap_node,
         )
-        version = with_work.next_version()
-        out = (best.seconds, best.metres)
-        reach(adjacency.arrays(), start.arrays(), ends.arrays(), float(limit_s), version, work, out)
-        self.return_workspace(with_work)
+        between = (start.arrays(), ends.arrays())
+        reach(adjacency.arrays(), between, float(limit_s), work, (best.seconds, best.metres))
+        self.return_workspace(space)
         if limit_s < np.inf:
             beyond = best.seconds > limit_s
             best.seconds[beyond] = np.inf

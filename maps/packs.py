@@ -14,7 +14,6 @@ import hashlib
 import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,17 +63,6 @@ class Manifest(msgspec.Struct, frozen=True):
         bare = msgspec.structs.replace(self, checksum="")
         content = msgspec.json.encode(bare, order="deterministic")
         return msgspec.structs.replace(self, checksum=hashlib.sha256(content).hexdigest())
-
-
-def default_home() -> Path:
-    """Where city packs live: $HEXCAB_HOME, else the user's data directory of this platform."""
-    if named := os.environ.get("HEXCAB_HOME"):
-        return Path(named).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "hexcab"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "hexcab"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "hexcab"
 
 
 def check_name(name: str) -> None:

@@ -90,6 +90,7 @@ class Paths:
         leave, reach = self._eta.departures(start), self._eta.arrivals(end)
         work = self._eta.take_workspace()
         kernel_work = (
+            work.next_version(),
             work.stamp,
             work.seconds,
             work.entered_by,
@@ -100,7 +101,7 @@ class Paths:
             work.heap_node,
         )
         seconds, way_out, way_in, edges = find_way(
-            self._eta.leaving.arrays(), leave.arrays(), reach.arrays(), work.next_version(), kernel_work
+            self._eta.leaving.arrays(), leave.arrays(), reach.arrays(), kernel_work
         )
         self._eta.return_workspace(work)
         direct = self._eta.along_one_street(start, end)

@@ -137,17 +137,17 @@ def _drop_top(heap_key, heap_node, size):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def reach(adjacency, start, ends, limit_s, version, work, best):  # type: ignore[no-untyped-def]
+def reach(adjacency, between, limit_s, work, best):  # type: ignore[no-untyped-def]
     """Improve `best` (seconds, metres of each end) by the fastest ways from `start`; stops once no end can improve.
 
-    `start` is the access of one point, `ends` that of n points; what is farther than `limit_s` is left as it was. A
-    node's key never falls below that of the node taken last, so once it passes the worst of the ends' times all are
-    final.
+    `between` holds the access of one point and that of n points, the ends; what is farther than `limit_s` is left as it
+    was. A node's key never falls below that of the node taken last, so once it passes the worst of the ends' times all
+    are final.
     """
     first, neighbour, _, edge_seconds, edge_metres = adjacency
-    end_node, end_seconds, end_metres = ends
+    start, (end_node, end_seconds, end_metres) = between
     best_seconds, best_metres = best
-    stamp, seconds, metres, waiting_stamp, waiting, gate, open_gate, heap_key, heap_node = work
+    version, stamp, seconds, metres, waiting_stamp, waiting, gate, open_gate, heap_key, heap_node = work
     count = len(end_node)
     follows = np.empty(2 * count, np.int32)  # ends that wait for the same node, as a chain
     unseen = 0
@@ -219,14 +219,14 @@ def _worst(best_seconds, end_node):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def find_way(adjacency, start, end, version, work):  # type: ignore[no-untyped-def]
+def find_way(adjacency, start, end, work):  # type: ignore[no-untyped-def]
     """The fastest way from one point to another: seconds, the way used at each end, and the edges between.
 
     `start` and `end` are accesses of one point each, in the direction of the traffic. Seconds are inf when there is
     none.
     """
     first, neighbour, edge, edge_seconds, _ = adjacency
-    stamp, seconds, entered_by, entered_from, gate, open_gate, heap_key, heap_node = work
+    version, stamp, seconds, entered_by, entered_from, gate, open_gate, heap_key, heap_node = work
     size, best, best_end = 0, math.inf, -1
     for way in range(2):
         node = end[0][0, way]

@@ -67,7 +67,7 @@ class SnapIndex:
         self._rows = int((north - south) / cell_lat) + 1
         self._columns = int((east - west) / cell_lng) + 1
         self._cell_at, self._cell_pieces = _fill_grid(
-            self._point_lat, self._point_lng, self._piece_point, self._grid, self._rows, self._columns
+            (self._point_lat, self._point_lng), self._piece_point, self._grid, (self._rows, self._columns)
         )
 
     def snap(self, lat: FloatArray, lng: FloatArray) -> Snaps:
@@ -110,9 +110,11 @@ def lengths_along(roads: RoadGraph) -> FloatArray:
 
 
 @compiled
-def _fill_grid(point_lat, point_lng, piece_point, grid, rows, columns):  # type: ignore[no-untyped-def]
+def _fill_grid(points, piece_point, grid, shape):  # type: ignore[no-untyped-def]
     """Lists, cell by cell, the pieces of road that touch it: the cells' offsets and the pieces."""
+    point_lat, point_lng = points
     south, west, cell_lat, cell_lng = grid
+    rows, columns = shape
     cell_at = np.zeros(rows * columns + 1, np.int64)
     cell_pieces = np.empty(0, np.int32)
     for filling in range(2):
@@ -145,10 +147,10 @@ def _fill_grid(point_lat, point_lng, piece_point, grid, rows, columns):  # type:
 
 
 @compiled
-def _look_in_cell(lat, lng, scale, roads, pieces, best):  # type: ignore[no-untyped-def]
+def _look_in_cell(here, roads, pieces, best):  # type: ignore[no-untyped-def]
     """Improve `best` (square metres, edge, fraction) with the pieces of one cell."""
     point_lat, point_lng, along, piece_edge, piece_point = roads
-    scale_lat, scale_lng = scale
+    lat, lng, scale_lat, scale_lng = here
     best_m2, best_edge, best_fraction = best
     for piece in pieces:
         at = piece_point[piece]
@@ -196,7 +198,7 @@ def _nearest(points, roads, index, max_m, out):  # type: ignore[no-untyped-def]
                     if 0 <= c < columns:
                         cell = r * columns + c
                         pieces = cell_pieces[cell_at[cell] : cell_at[cell + 1]]
-                        best = _look_in_cell(lat, lng, (scale_lat, scale_lng), roads, pieces, best)
+                        best = _look_in_cell((lat, lng, scale_lat, scale_lng), roads, pieces, best)
             clear_y = min(y - (row - ring), row + ring + 1 - y) * cell_lat * scale_lat
             clear_x = min(x - (column - ring), column + ring + 1 - x) * cell_lng * scale_lng
             clear = min(clear_y, clear_x)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +15,14 @@ import scipy.sparse as sparse
 from scipy.sparse.csgraph import connected_components
 
 from core.errors import BadFile
-from core.geo import FloatArray
-from maps.kernels import compiled
+from core.geo import BoolArray, FloatArray
+from maps.edgeinfo import read_names, read_shapes
 from maps.roads import NO_EDGE, Int64Array, RoadGraph, UInt8Array
 
 _HEADER_BYTES, _NODE_WORDS, _EDGE_WORDS = 272, 4, 6
 _EDGEINFO_AT, _TEXT_AT = 104, 108  # where the header keeps these two offsets
 _ID_BITS, _TILE_BITS = 46, 25  # a GraphId; its lower part names the tile, the rest the record within it
 _AUTO_ACCESS = 1
-_MAX_NAMES = 15
 _NO_ID = np.int64((1 << _ID_BITS) - 1)
 
 Words = npt.NDArray[np.uint64]
@@ -50,8 +48,8 @@ class _Edges:
     tail: Int64Array
     head: Int64Array
     opposite: Int64Array
-    drivable: npt.NDArray[np.bool_]
-    forward: npt.NDArray[np.bool_]
+    drivable: BoolArray
+    forward: BoolArray
     kph: Int64Array
     metres: Int64Array
     road_class: UInt8Array
@@ -168,11 +166,10 @@ def _merge_levels(tiles: list[_Tile], node_count: int) -> Int64Array:
     return np.asarray(connected_components(links, directed=False)[1]).astype(np.int64)
 
 
-def _graph(
-    tiles: list[_Tile], edges: _Edges, keep: npt.NDArray[np.bool_], ends: tuple[Int64Array, Int64Array]
-) -> RoadGraph:
+def _graph(tiles: list[_Tile], edges: _Edges, keep: BoolArray, ends: tuple[Int64Array, Int64Array]) -> RoadGraph:
     rows = np.flatnonzero(keep)
-    point_at, lat, lng = _shapes(np.concatenate([tile.infos for tile in tiles]), edges.info[rows], edges.forward[rows])
+    infos = np.concatenate([tile.infos for tile in tiles])
+    point_at, lat, lng = read_shapes(infos, edges.info[rows], edges.forward[rows])
     tail, head = ends[0][rows], ends[1][rows]
     # junctions that are near each other get near numbers, so that a search stays in the processor's cache
     junctions, first_row = np.unique(tail, return_index=True)
@@ -188,7 +185,8 @@ def _graph(
     opposite = new_row[edges.opposite[rows]]
     mirrored = (opposite != NO_EDGE) & (tail[opposite] == head) & (head[opposite] == tail)
     metres = np.maximum(edges.metres[rows], 1).astype(np.float64)
-    name, names = _names(tiles, edges, rows)
+    tile_of = np.repeat(np.arange(len(tiles)), [len(tile.edges) for tile in tiles])
+    name, names = read_names(infos, edges.info[rows], tile_of[rows], [tile.texts for tile in tiles])
     starts = point_at[:-1][np.searchsorted(tail, np.arange(len(junctions)))]
     return RoadGraph(
         node_lat=lat[starts],
@@ -204,7 +202,7 @@ def _graph(
         point_at=point_at,
         point_lat=lat,
         point_lng=lng,
-        names=names,
+        names=tuple(names),
     )
 
 
@@ -227,77 +225,3 @@ def _reorder(
     at = np.concatenate([[0], np.cumsum(sizes)])
     points = np.repeat(point_at[:-1][order] - at[:-1], sizes) + np.arange(at[-1])
     return at, lat[points], lng[points]
-
-
-def _shapes(
-    infos: UInt8Array, info: Int64Array, forward: npt.NDArray[np.bool_]
-) -> tuple[Int64Array, FloatArray, FloatArray]:
-    """The geometry of edges: where each one's points start, shape (edges + 1,), and all points in driving direction."""
-    counts_word = _word_at(infos, info + 8)
-    starts = info + 12 + 4 * (counts_word & 15)
-    ends = starts + (counts_word >> 4 & 0xFFFF)
-    if len(ends) and ends.max() > len(infos):
-        raise BadFile("a tile's geometry is cut off")
-    # every coordinate ends with a byte that has no continuation bit
-    finished = np.concatenate([[0], np.cumsum(infos < 0x80)])
-    points = (finished[ends] - finished[starts]) // 2
-    if len(points) and points.min() < 2:
-        raise BadFile("a tile holds a road without geometry")
-    point_at = np.concatenate([[0], np.cumsum(points)])
-    lat, lng = np.empty(point_at[-1]), np.empty(point_at[-1])
-    _decode(infos, starts, forward, point_at, (lat, lng))
-    return point_at, lat, lng
-
-
-def _word_at(raw: UInt8Array, at: Int64Array) -> Int64Array:
-    """Little-endian 32-bit words at any offsets."""
-    return np.asarray(sum(raw[at + byte].astype(np.int64) << 8 * byte for byte in range(4)))
-
-
-@compiled
-def _decode(infos, starts, forward, point_at, out):  # type: ignore[no-untyped-def]
-    """Undo Valhalla's shape encoding: 1e-6 degrees, lat then lng, differences, zigzag, seven bits a byte."""
-    for edge in range(len(starts)):
-        at, lat, lng = starts[edge], np.int64(0), np.int64(0)
-        count = point_at[edge + 1] - point_at[edge]
-        for point in range(count):
-            for axis in range(2):
-                value, shift = np.int64(0), 0
-                while True:
-                    byte = np.int64(infos[at])
-                    at += 1
-                    value |= (byte & 0x7F) << shift
-                    shift += 7
-                    if byte < 0x80:
-                        break
-                step = (value >> 1) ^ -(value & 1)
-                if axis == 0:
-                    lat += step
-                else:
-                    lng += step
-            row = point_at[edge] + (point if forward[edge] else count - 1 - point)
-            out[0][row], out[1][row] = lat * 1e-6, lng * 1e-6
-
-
-def _names(tiles: list[_Tile], edges: _Edges, rows: Int64Array) -> tuple[npt.NDArray[np.int32], tuple[str, ...]]:
-    """Each edge's street name, else its route number, as an index into the table of names; 0 is no name."""
-    infos = np.concatenate([tile.infos for tile in tiles])
-    info = edges.info[rows]
-    name_count = _word_at(infos, info + 8) & 15
-    chosen = np.full(len(rows), -1)
-    for wants_number in (False, True):
-        for at in range(_MAX_NAMES):
-            has = (name_count > at) & (chosen < 0)
-            word = _word_at(infos, np.where(has, info + 12 + 4 * at, 0))
-            fits = has & (word >> 29 & 1 == 0) & ((word >> 28 & 1 == 1) == wants_number)
-            chosen[fits] = word[fits] & 0xFFFFFF
-    tile_of = np.repeat(np.arange(len(tiles)), [len(tile.edges) for tile in tiles])[rows]
-    pairs, where = np.unique(np.column_stack([tile_of, chosen]), axis=0, return_inverse=True)
-    texts = ["" if at < 0 else _text(tiles[tile].texts, at) for tile, at in pairs.tolist()]
-    names = tuple(sorted({"", *texts}))
-    number: dict[str, Any] = {text: index for index, text in enumerate(names)}
-    return np.array([number[text] for text in texts], dtype=np.int32)[where.ravel()], names
-
-
-def _text(texts: bytes, at: int) -> str:
-    return texts[at : texts.index(b"\0", at)].decode("utf-8", "replace")

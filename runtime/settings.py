@@ -50,7 +50,7 @@ class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offer_s: float = 12.0
     request_s: float = 120.0
     retry_s: float = 2.0  # between looks when nobody can be offered the trip
-    max_rings: int = 6  # of neighbouring segments
+    max_rings: int = 16  # of neighbouring segments: about 15 km, more than a cab drives in max_pickup_eta_s in a town
     enough_candidates: int = 16
     max_pickup_eta_s: float = 1_200.0
     broadcast_drivers: int = 3

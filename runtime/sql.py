@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from core.errors import Conflict, Unavailable
 from core.events import Event
 from runtime.settings import RuntimeSettings
+from runtime.sqlite import open_inline
 
 metadata = sa.MetaData(
     naming_convention={
@@ -89,12 +90,16 @@ class Database:
 
     def __init__(self, url: str, settings: RuntimeSettings | None = None) -> None:
         self._settings = settings or RuntimeSettings()
-        self._engine: AsyncEngine = create_async_engine(url, pool_pre_ping=not url.startswith("sqlite"))
         self._on_commit: list[Callable[[], None]] = []
         self._writers: asyncio.Lock | None = None
-        if self._engine.dialect.name == "sqlite":
+        self._engine: AsyncEngine
+        if sa.make_url(url).get_backend_name() == "sqlite":
+            path = sa.make_url(url).database or ""
             self._writers = asyncio.Lock()
+            self._engine = create_async_engine(url, async_creator=lambda: open_inline(path))
             _prepare_sqlite(self._engine, self._settings)
+        else:
+            self._engine = create_async_engine(url, pool_pre_ping=True)
 
     @property
     def engine(self) -> AsyncEngine:
@@ -189,7 +194,6 @@ def _store_failures() -> Iterator[None]:
 def _prepare_sqlite(engine: AsyncEngine, settings: RuntimeSettings) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def connected(dbapi: Any, _record: Any) -> None:
-        dbapi.isolation_level = None  # the driver must not begin transactions on its own: `begun` does
         cursor = dbapi.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute(f"PRAGMA synchronous={settings.sql_synchronous}")

@@ -40,6 +40,7 @@ class Fleet:
         self._transport = transport
         self._main: asyncio.Task[None] | None = None
         self._idle_riders: list[Person] = []
+        self._closing = False
         self.riders = 0  # signed up
         self.riding = 0  # on their ride now, from looking for a cab to the end
         self.turned_away = 0  # would have ridden, but max_riders were under way
@@ -54,6 +55,10 @@ class Fleet:
         """Wait until it ends, which it does only when it is stopped or fails; raises what failed."""
         if self._main is not None:
             await asyncio.shield(self._main)
+
+    def send_no_more_riders(self) -> None:
+        """Whoever is on a ride sees it through; nobody new comes."""
+        self._closing = True
 
     async def stop(self) -> None:
         """Hang up everywhere; no task is left. Raises what had failed before."""
@@ -86,6 +91,8 @@ class Fleet:
         number = 0
         while self._plan.requests_per_h > 0:
             await self._world.clock.sleep(rng.expovariate(self._plan.requests_per_h / 3600))
+            if self._closing:
+                return
             if self.riding >= self._plan.max_riders:
                 self.turned_away += 1
                 continue

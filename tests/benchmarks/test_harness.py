@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks import __main__ as command
 from benchmarks import harness, processes, report
-from benchmarks.nearest import SHAPES, Crowd, Exact, changes_of, nearest_by_segments
+from benchmarks.crowds import SHAPES, Crowd, Exact, changes_of, nearest_by_segments
 from core.geo import LatLng
 from location.adapters.memory import MemorySupply
 

@@ -44,6 +44,16 @@ async def test_broadcast_asks_several_and_the_first_to_accept_wins(world: World)
     assert world.desk.searching == 0
 
 
+async def test_a_driver_whose_trip_ended_at_once_is_soon_asked_again(world: World) -> None:
+    world.drivers("a")
+    request = await world.ask()
+    await world.desk.accept("a", (await world.offer_to(request, "a")).offer_id)
+    again = await world.ask("rdr_2")
+    assert await world.by_driver(again) == {}, "the supply may not know yet that the driver is busy"
+    await world.advance(4)
+    assert await world.by_driver(again) == {"a": "open"}
+
+
 async def test_best_asks_one_after_the_other(world: World) -> None:
     world.drivers("a", "b")
     request = await world.ask(rider_class="premium")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -41,6 +42,7 @@ class EngineProcess:
     port: int = field(default_factory=free_port)
     gateway_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    home: Path | None = None  # of city packs
 
     @property
     def url(self) -> str:
@@ -70,7 +72,7 @@ class EngineProcess:
 
     async def start(self, timeout_s: float = 60) -> None:
         """Start and wait until /readyz says 200; raises with the end of the log when it does not."""
-        self.process = process = self._spawn()
+        self.process = process = self.spawn()
         async with httpx.AsyncClient() as client:
             for _ in range(int(timeout_s / 0.05)):
                 if process.poll() is not None:
@@ -83,9 +85,12 @@ class EngineProcess:
                 await asyncio.sleep(0.05)
         raise AssertionError(f"the engine was not ready in {timeout_s} s:\n{self.last_words()}")
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start the process and do not wait for anything."""
         with self.log.open("ab") as log:
-            return subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            return subprocess.Popen(
+                self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._environment()
+            )
 
     def kill(self) -> None:
         """SIGKILL: nothing is said, nothing is saved."""
@@ -102,6 +107,15 @@ class EngineProcess:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, **({"HEXCAB_HOME": str(self.home)} if self.home else {})}
+
+    async def metric(self, name: str) -> float:
+        """The value of an unlabelled metric."""
+        async with httpx.AsyncClient() as client:
+            text = (await client.get(f"{self.url}/metrics")).text
+        return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
     def last_words(self) -> str:
         return self.log.read_text("utf-8", "replace")[-4000:]

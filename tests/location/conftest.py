@@ -191,7 +191,7 @@ class Street:
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something holds."""
         async with asyncio.timeout(5):
-            while not holds():  # noqa: ASYNC110 - there is no event for most of what is waited for
+            while not holds():
                 await asyncio.sleep(0.005)
 
     async def in_supply(self) -> list[str]:

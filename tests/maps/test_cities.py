@@ -14,8 +14,9 @@ import pytest
 from cities import bundled_pbf
 from core.errors import BadFile, Conflict, InvalidInput, NotFound, Unavailable
 from core.geo import LatLng
-from maps.cities import City, CityBuild, build_city, default_home, list_cities, load_city, show_city
+from maps.cities import City, CityBuild, build_city, list_cities, load_city, show_city
 from maps.packs import MANIFEST_FILE, current_version
+from runtime.home import default_home
 from runtime.settings import MapSettings
 from tests.maps.towns import CORNERS, write_town
 

@@ -81,7 +81,7 @@ def world(engine: FakeEngine) -> World:
 
 async def eventually(holds: Callable[[], Any], seconds: float = 15.0) -> None:
     async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 - what is waited for is the other side of a socket
+        while not holds():
             await asyncio.sleep(0.005)
 
 

@@ -51,7 +51,7 @@ async def served(fakes: Fakes) -> AsyncIterator[str]:
 
 async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110 - what is waited for has no event to await
+        while not true():
             await asyncio.sleep(0.005)
 
 
