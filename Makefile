@@ -3,6 +3,7 @@
 # Both set up .venv by themselves and are quick the second time.
 .PHONY: help setup demo test unit check docs lock bench clean
 .DEFAULT_GOAL := help
+SHELL := bash
 
 # engines and tests start many processes, which must not compile every module anew
 unexport PYTHONDONTWRITEBYTECODE
@@ -36,7 +37,7 @@ check:
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/mkdocs build --strict --quiet
+	.venv/bin/mkdocs build --strict 2>&1 | tail -n 5; exit $${PIPESTATUS[0]}
 
 docs:
 	@tools/setup dev

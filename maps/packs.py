@@ -32,6 +32,7 @@ _CURRENT_FILE = "current"
 _BUILDING = ".building-"
 _LOCK_FILE = ".lock"
 _NAME = re.compile(r"[a-z0-9_-]{1,40}")
+_RESERVED = ("data", "demo")  # they stand beside the packs where no other directory is named
 
 
 class PackedFile(msgspec.Struct, frozen=True):
@@ -66,9 +67,11 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 def check_name(name: str) -> None:
-    """Raises InvalidInput for anything but 1 to 40 of a-z, 0-9, _ and -."""
+    """Raises InvalidInput for anything but 1 to 40 of a-z, 0-9, _ and -, and for the names of data directories."""
     if not _NAME.fullmatch(name):
         raise InvalidInput(f"{name!r} is not a city name: 1 to 40 of a-z, 0-9, _ and -", code="bad_city_name")
+    if name in _RESERVED:
+        raise InvalidInput(f"{name!r} cannot be a city's name: it is a data directory's", code="bad_city_name")
 
 
 def pack_names(home: Path) -> list[str]:

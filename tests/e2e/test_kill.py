@@ -32,7 +32,7 @@ from tests.e2e.truths import Truths
 KILLS = int(os.environ.get("HEXCAB_KILLS", "20"))
 SEED = int(os.environ.get("HEXCAB_KILL_SEED", "1"))
 SPEED = 6.0
-RADIUS_M = 1_200.0
+RADIUS_M = 900.0
 CALM_S = 90.0  # wall time for what is under way to end
 
 pytestmark = pytest.mark.slow
@@ -107,7 +107,7 @@ async def _kill_and_restart(engine: EngineProcess, rng: random.Random) -> int:
     return kills
 
 
-async def _until_over(fleet: Fleet, ledger: Ledger, engine: EngineProcess) -> None:
+async def _until_over(fleet: Fleet, engine: EngineProcess) -> None:
     """No new riders; wait until nobody rides or waits and the outbox is empty."""
     fleet.send_no_more_riders()
     until = time.monotonic() + CALM_S
@@ -136,13 +136,7 @@ async def test_the_truths_hold_over_kills_at_random_moments(
         await asyncio.sleep(8)  # so that the first kill already hits rides of every stage
         while kills < KILLS:
             kills += await _kill_and_restart(engine, rng)
-        calm = time.monotonic()
-        await _until_over(fleet, ledger, engine)
-        print("CALM", time.monotonic() - calm, "riding", fleet.riding, fleet.endings, fleet._world.clock.now())
-        if fleet.riding:
-            for t in asyncio.all_tasks():
-                if "_ride" in repr(t):
-                    t.print_stack()
+        await _until_over(fleet, engine)
     finally:
         await fleet.stop()
         exit_code = await engine.stop()
