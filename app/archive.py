@@ -9,7 +9,6 @@ from accounts.adapters.sql import SqlRatings
 from app.schema import upgrade
 from app.wiring.trips import RequestEnds
 from core.errors import NotFound
-from runtime.clocks import SystemClock
 from runtime.datadir import DataDir
 from runtime.settings import Settings
 from runtime.sql import Database
@@ -35,7 +34,7 @@ async def _archive(data: DataDir) -> ArchiveReport:
         archive = SqliteTripArchive(old)
         await archive.prepare()
         transactions = SqlTransactions(main, RequestEnds(), SqlRatings())
-        archiver = Archiver(transactions, SqlLiveTrips(main), archive, SystemClock(), Settings().trips)
+        archiver = Archiver(transactions, SqlLiveTrips(main), archive, Settings().trips)
         return await archiver.run_once()
     finally:
         await main.close()

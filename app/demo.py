@@ -67,18 +67,20 @@ async def _demo(arguments: argparse.Namespace, start: Start) -> Summary:
         fleet.start()
         ends_at = None if arguments.minutes is None else time.monotonic() + arguments.minutes * 60
         shown = asyncio.create_task(show(engine, tally, quiet=arguments.json))
-        failing = asyncio.create_task(fleet.wait())
-        stop = asyncio.create_task(stopping.wait())
+        ends: list[asyncio.Task[None]] = [
+            asyncio.create_task(engine.run_until(stopping)),
+            asyncio.create_task(fleet.wait()),
+        ]
         try:
             left_s = None if ends_at is None else ends_at - time.monotonic()
-            await asyncio.wait([stop, failing], timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(ends, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
             summary = Summary.of(engine, tally)
-            if failing.done():
-                failing.result()  # raises what ended the fleet
+            for each in done:
+                each.result()  # raises what ended the engine or the fleet
         finally:
-            for task in (shown, failing, stop):
+            for task in (shown, *ends):
                 task.cancel()
-            await asyncio.gather(shown, failing, stop, return_exceptions=True)
+            await asyncio.gather(shown, *ends, return_exceptions=True)
             await fleet.stop()
     return summary
 

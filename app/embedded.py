@@ -1,7 +1,7 @@
 """The embedded engine: every room in one process, on stores that need no installation.
 
-Starting order: data directory, stores, rooms, recovery, sockets. Stopping goes the other way round, so that nothing is
-accepted that could not be finished.
+Starting order: stores, rooms, the ports, then drivers, events, searches, and last the API. Stopping goes the other way
+round, so that nothing is accepted that could not be finished. A port that is taken is found before anything moves.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
+from app.clock import ClockMark
 from app.rooms import Rooms, Stores, connect_rooms
 from app.schema import upgrade
-from app.server import Server
-from app.watch import Watch
-from core.clock import Clock
+from app.server import Server, reachable
+from app.watch import RedisKeeper, Watch
 from core.ids import Ids
 from location.adapters.redis import RedisSupply
 from location.adapters.sqlite_trail import SqliteTrail
@@ -26,14 +26,19 @@ from maps.cities import City
 from maps.routes import RouteWorkers
 from runtime.auth import Scope, Tickets, Tokens
 from runtime.bus import MemoryBus
-from runtime.clocks import SystemClock
+from runtime.clocks import EngineClock, SystemClock
 from runtime.datadir import DataDir
 from runtime.outbox import Relay
 from runtime.settings import Settings
 from runtime.sql import Database
+from runtime.tasks import Tasks, repeat
 from runtime.telemetry import Metrics
 from runtime.valkey import LocalValkey, connect
 from trips.adapters.sqlite_archive import SqliteTripArchive
+
+_LOOK_EVERY_S = 1.0  # wall time
+_PURGE_EVERY_S = 600.0
+_PRICE_EVERY_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Start:
     city: City
     data: DataDir
     settings: Settings
-    clock: Clock
+    clock: EngineClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class EmbeddedEngine:
     server: Server
     settings: Settings
     tokens: Tokens
+    failed: asyncio.Future[None]  # raises what ended the engine's work; never done while all is well
     started: float  # time.monotonic()
 
     @property
@@ -63,13 +69,24 @@ class EmbeddedEngine:
 
     @property
     def gateway_url(self) -> str:
-        """The address of drivers' sockets."""
-        return f"ws://{self.settings.web.host}:{self.rooms.gateway.port}/v1/driver/ws"
+        """The address of drivers' sockets, from this machine."""
+        return f"ws://{reachable(self.settings.web.host)}:{self.rooms.gateway.port}/v1/driver/ws"
 
     @property
     def speed(self) -> float:
         """Engine seconds per wall second."""
         return self.settings.runtime.clock_speed
+
+    async def run_until(self, stopping: asyncio.Event) -> None:
+        """Return when told to stop; raises what ended the engine's work before."""
+        stop = asyncio.ensure_future(stopping.wait())
+        waited: list[asyncio.Future[Any]] = [stop, self.failed]
+        try:
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+        if self.failed.done():
+            self.failed.result()
 
     def mint(self, scope: str, subject: str) -> str:
         """A token for a rider, a driver or an operator of this engine."""
@@ -80,38 +97,66 @@ class EmbeddedEngine:
 async def embedded_engine(start: Start) -> AsyncIterator[EmbeddedEngine]:
     """Run an engine for as long as the block lasts; whatever an earlier one left open goes on.
 
-    Raises Unavailable when a port is taken or a store does not start.
+    Raises Unavailable when a port is taken or a store does not start; nothing is left running then.
     """
     async with contextlib.AsyncExitStack() as stack:
-        stores = await _open_stores(start, stack)
-        tokens = Tokens(start.data.key())
-        rooms = connect_rooms(start.city, stores, tokens, start.settings)
-        await rooms.recover()
-        server = Server(rooms.edge, start.settings)
-        server.open()  # takes the port before drivers connect, so that a taken port leaves nothing half started
-        stack.push_async_callback(server.close)
-        await rooms.gateway.start()
-        stack.push_async_callback(rooms.gateway.close)
-        stores.relay.start()
-        stack.push_async_callback(stores.relay.close)
-        stack.push_async_callback(rooms.rides.close)
-        watch = Watch(rooms, stores)
-        for work in (
-            server.serve(),
-            rooms.archiver.run_forever(),
-            watch.run_forever(),
-            rooms.purge_forever(start.clock),
-        ):
-            task = asyncio.create_task(work)
-            stack.push_async_callback(_end, task)
-        yield EmbeddedEngine(rooms, server, start.settings, tokens, time.monotonic())
+        tasks = Tasks()
+        try:
+            yield await _started(start, tasks, stack)
+        finally:
+            tasks.stop()
 
 
-async def _open_stores(start: Start, stack: contextlib.AsyncExitStack) -> Stores:
-    settings = start.settings
-    valkey = LocalValkey(start.data.valkey_socket, settings.runtime.valkey_start_timeout_s)
+async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack) -> EmbeddedEngine:
+    """What is pushed on the stack last is closed first."""
+    mark = ClockMark(start.data, start.clock)
+    stack.callback(mark.close)
+    valkey = LocalValkey(start.data.valkey_socket, start.settings.runtime.valkey_start_timeout_s)
     await valkey.start()
     stack.push_async_callback(valkey.stop)
+    stores = await _open_stores(start, valkey, stack)
+    tokens = Tokens(start.data.key())
+    rooms = connect_rooms(start.city, stores, tokens, start.settings)
+    stack.push_async_callback(tasks.close)
+
+    server = Server(rooms.edge, start.settings)
+    stack.callback(server.release)
+    server.open()
+    await rooms.note_trips()
+    stack.push_async_callback(stores.relay.close)
+    stack.push_async_callback(rooms.rides.close)
+    await rooms.gateway.start()
+    stack.push_async_callback(rooms.gateway.close)
+
+    stores.relay.start()
+    tasks.start("the relay", stores.relay.wait())
+    await rooms.rides.recover()
+    for name, work in _repeated(start, rooms, stores):
+        tasks.start(name, work)
+    tasks.start("the mark of engine time", repeat(mark.keep, _LOOK_EVERY_S, asyncio.sleep))
+    keeper = RedisKeeper(valkey, rooms.live)
+    tasks.start("the watch over Redis", repeat(keeper.look, _LOOK_EVERY_S, asyncio.sleep))
+    stack.push_async_callback(server.close)
+    tasks.watch(server.start())
+    return EmbeddedEngine(rooms, server, start.settings, tokens, tasks.failed, time.monotonic())
+
+
+def _repeated(start: Start, rooms: Rooms, stores: Stores) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+    """What runs now and then beside the rides, by name."""
+    clock = start.clock.sleep
+
+    async def price() -> None:
+        while await rooms.billing.catch_up():
+            pass
+
+    yield "the archiver", repeat(rooms.archiver.run_once, start.settings.trips.archive_every_s, clock)
+    yield "the pricing of trips without a fare", repeat(price, _PRICE_EVERY_S, clock)
+    yield "the purge of old quotes", repeat(rooms.quotes.purge, _PURGE_EVERY_S, clock)
+    yield "the watch over gauges", repeat(Watch(rooms, stores).look, _LOOK_EVERY_S, asyncio.sleep)
+
+
+async def _open_stores(start: Start, valkey: LocalValkey, stack: contextlib.AsyncExitStack) -> Stores:
+    settings = start.settings
     client = connect(valkey.url)
     stack.push_async_callback(client.aclose)
     main = _opened(Database(start.data.sql_url, settings.runtime), stack)
@@ -132,7 +177,7 @@ async def _open_stores(start: Start, stack: contextlib.AsyncExitStack) -> Stores
         trips=trips,
         routes=routes,
         bus=bus,
-        relay=Relay(main, bus, start.clock, settings.runtime),
+        relay=Relay(main, bus, start.clock, settings.runtime, random.Random()),
         clock=start.clock,
         wall=SystemClock(),
         ids=Ids(start.clock, random.SystemRandom()),
@@ -144,8 +189,3 @@ async def _open_stores(start: Start, stack: contextlib.AsyncExitStack) -> Stores
 def _opened(database: Database, stack: contextlib.AsyncExitStack) -> Database:
     stack.push_async_callback(database.close)
     return database
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-import redis.asyncio
-
 from accounts.adapters.sql import SqlPeople, SqlRatings
 from accounts.adapters.sql import SqlTransactions as AccountTransactions
 from accounts.service import DriverDesk, RiderDesk
@@ -42,6 +40,7 @@ from runtime.outbox import Relay
 from runtime.settings import Settings
 from runtime.sql import Database
 from runtime.telemetry import Metrics
+from runtime.valkey import Client
 from trips.adapters.sql import SqlLiveTrips, TripSources
 from trips.adapters.sql import SqlTransactions as TripTransactions
 from trips.archive import Archiver
@@ -52,8 +51,6 @@ from trips.service import DeskPorts, TripDesk
 from web.engine import Engine, Security
 from web.hub import Hub
 
-_PURGE_EVERY_S = 600.0
-
 
 @dataclass(frozen=True, slots=True)
 class Stores:
@@ -61,7 +58,7 @@ class Stores:
 
     main: Database
     archive: Database
-    redis: redis.asyncio.Redis
+    redis: Client
     supply: SupplyStore
     trails: TrailLog
     trips: TripArchive
@@ -91,19 +88,11 @@ class Rooms:
     live: LiveDrivers
     live_trips: LiveTrips
 
-    async def recover(self) -> None:
-        """Go on with what an earlier engine on the same data left open; before any driver connects."""
+    async def note_trips(self) -> None:
+        """Know again who is on a trip; before any driver connects."""
         for trip in await self.live_trips.active():
             self.board.note(trip)
             self.supply.set_busy(trip.driver_id, trip.trip_id)
-        await self.rides.recover()
-        await self.billing.catch_up()
-
-    async def purge_forever(self, clock: Clock) -> None:
-        """Forget old quotes now and then."""
-        while True:
-            await self.quotes.purge()
-            await clock.sleep(_PURGE_EVERY_S)
 
 
 class _Connector:
@@ -154,16 +143,16 @@ class _Connector:
         return TripDesk(ports, self._stores.clock, self._settings.trips)
 
     def billing(self) -> Billing:
-        distance = trips.MatchedDistance(self._stores.trails, self._stores.routes)
+        distance = trips.MatchedDistance(self._stores.trails, self._stores.routes, self.live)
         fares = trips.CityFares(self._settings.fares)
         ports = BillingPorts(self.transactions, self.live_trips, distance, fares, self.audience)
         return Billing(ports, self._stores.clock, self._settings.trips)
 
-    def accounts(self) -> tuple[RiderDesk, DriverDesk]:
+    def accounts(self, ride_desk: RideDesk) -> tuple[RiderDesk, DriverDesk]:
         stores = self._stores
         transactions = AccountTransactions(stores.main)
         riders = RiderDesk(transactions, self.people, stores.ids, stores.clock)
-        watch = AccountWatch(self.supply)
+        watch = AccountWatch(self.supply, ride_desk)
         return riders, DriverDesk(transactions, self.people, watch, stores.ids, stores.clock)
 
     def sessions(self) -> SignIn:
@@ -193,8 +182,8 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
     made = _Connector(city, stores, tokens, settings)
     quotes = made.quotes()
     ride_desk, trip_desk, billing = made.rides(quotes), made.trips(), made.billing()
-    riders, drivers = made.accounts()
-    gateway = made.gateway(Desk(DriverRooms(drivers, ride_desk, trip_desk, made.supply, made.board)))
+    riders, drivers = made.accounts(ride_desk)
+    gateway = made.gateway(Desk(DriverRooms(drivers, ride_desk, trip_desk, made.supply, made.audience)))
     stores.bus.subscribe("audience", [TripAssigned], made.audience.assigned)
     stores.bus.subscribe("billing", [TripCompleted], billing.handle)
     stores.bus.subscribe("board", [CabFound, NoCabFound], made.board.search_ended)
@@ -216,8 +205,9 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         fleet=edge.Fleet(made.live, gateway, ride_desk, made.board),
         readiness={"sql": _Answers(stores.main), "archive": _Answers(stores.archive), "redis": _Redis(stores.redis)},
         driver_schemas=schemas(),
+        gateway_port=lambda: gateway.port,
     )
-    archiver = Archiver(made.transactions, made.live_trips, stores.trips, stores.clock, settings.trips)
+    archiver = Archiver(made.transactions, made.live_trips, stores.trips, settings.trips)
     return Rooms(
         edge=engine,
         gateway=gateway,
@@ -247,7 +237,7 @@ class _Answers:
 class _Redis:
     """web's Check of the supply's store."""
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
 
     async def __call__(self) -> None:

@@ -23,7 +23,7 @@ _log = logging.getLogger("hexcab.serve")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM."""
+    """Serve until SIGINT or SIGTERM. Raises HexcabError when the engine cannot go on."""
     settings = with_ports(load_settings(arguments.settings), arguments.port, arguments.gateway_port)
     log_to(sys.stderr, settings.runtime.log_level)
     with DataDir(arguments.data_dir) as data:
@@ -39,7 +39,7 @@ async def _serve(start: Start) -> None:
     stopping = stop_signal()
     async with embedded_engine(start) as engine:
         _log.info("serving", extra={"url": engine.url, "gateway_url": engine.gateway_url, "city": start.city.name})
-        await stopping.wait()
+        await engine.run_until(stopping)
         _log.info("stopping")
 
 

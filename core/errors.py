@@ -1,4 +1,4 @@
-"""Errors that cross rooms. Each carries a stable code; web/errors.py alone turns a code into a status."""
+"""Errors that cross rooms. Each carries a stable code; runtime/problems.py alone turns one into a status."""
 
 from __future__ import annotations
 

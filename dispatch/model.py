@@ -70,6 +70,12 @@ class RideRequest(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the search still goes on."""
         return self.status in OPEN_REQUEST
 
+    def came_of(self, ask: RequestRide) -> bool:
+        """Whether this is what the ask asks for. Where it leaves the mode open, the cab finder's choice stands."""
+        asked = (ask.rider_id, ask.pickup, ask.dropoff, ask.quote_id, ask.vehicle_class, ask.seats)
+        made = (self.rider_id, self.pickup, self.dropoff, self.quote_id, self.vehicle_class, self.seats)
+        return asked == made and ask.mode in (None, self.mode)
+
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """One driver, one request, one deadline."""
@@ -100,7 +106,6 @@ class Quoted(msgspec.Struct, frozen=True, kw_only=True):
     pickup: LatLng
     dropoff: LatLng
     fare: Money
-    expires_at: float
 
 
 class NewTrip(msgspec.Struct, frozen=True, kw_only=True):

@@ -61,7 +61,7 @@ class QuoteBook(Protocol):
     """Prices."""
 
     async def promised(self, quote_id: str, rider_id: str) -> Quoted:
-        """The quote. Raises NotFound when it does not exist or is someone else's."""
+        """A quote that still holds. Raises NotFound (unknown or someone else's) and InvalidInput quote_expired."""
         ...
 
     async def estimate(self, pickup: LatLng, dropoff: LatLng) -> Money:
@@ -73,7 +73,11 @@ class RequestBook(Protocol):
     """Ride requests inside one transaction."""
 
     async def add(self, request: RideRequest) -> None:
-        """Store a new request. Raises Conflict rider_busy when the rider has an open one or an active trip."""
+        """Store a new request.
+
+        Raises Conflict rider_busy when the rider has an open one or an active trip, request_exists when there is one of
+        this id; either, where both hold.
+        """
         ...
 
     async def lock(self, request_id: str) -> RideRequest | None:
@@ -145,8 +149,8 @@ class Store(Protocol):
         """A request with all its offers, oldest first, seen at one moment."""
         ...
 
-    async def open_of_rider(self, rider_id: str) -> RideRequest | None:
-        """The rider's request whose search goes on."""
+    async def latest_of_rider(self, rider_id: str) -> RideRequest | None:
+        """The rider's newest request; the one that keeps the rider busy, where there is one."""
         ...
 
     async def demand(self) -> Mapping[str, int]:

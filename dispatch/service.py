@@ -53,10 +53,11 @@ class RideDesk:
     async def request_ride(self, ask: RequestRide) -> RideRequest:
         """Accept a ride request; once this returns it is durable and its search is under way.
 
-        The same `request_id` again gives the same request.
+        The same ask with the same `request_id` gives the same request, also when it comes twice at once.
 
-        Raises Conflict rider_busy; InvalidInput for places off the roads and quotes that do not fit; NotFound for an
-        unknown quote; Forbidden when anyone but ops asks for a mode; TooMany when the engine is full.
+        Raises Conflict rider_busy, and idempotency_conflict when the `request_id` is of another ask; InvalidInput for
+        places off the roads and quotes that do not fit or hold; NotFound for an unknown quote; Forbidden when anyone
+        but ops asks for a mode; TooMany when the engine is full.
         """
         if self._closed:
             raise Unavailable("the engine is stopping", retry_after_s=5)
@@ -79,9 +80,12 @@ class RideDesk:
         await self.get(request_id, rider_id)
         return await self._unbroken(self._cancel(request_id))
 
-    async def open_of_rider(self, rider_id: str) -> RideRequest | None:
-        """The rider's request whose search goes on."""
-        return await self._store.open_of_rider(rider_id)
+    async def recent_of_rider(self, rider_id: str, within_s: float) -> RideRequest | None:
+        """The rider's latest request, if its search goes on or ended at most `within_s` ago."""
+        latest = await self._store.latest_of_rider(rider_id)
+        if latest is None or latest.ended_at is None:
+            return latest
+        return latest if self._clock.now() - latest.ended_at <= within_s else None
 
     async def demand(self) -> Mapping[str, int]:
         """Open requests by segment; segments without any are left out."""
@@ -158,7 +162,7 @@ class RideDesk:
         return len(self._tasks) == len(self._searches) and all(search.resting for search in self._searches.values())
 
     async def _enter(self, ask: RequestRide) -> RideRequest:
-        if ask.request_id is not None and (known := await self._store.request(ask.request_id)) is not None:
+        if (known := await self._known(ask)) is not None:
             return known
         mode = choose_mode(ask)
         fare = await self._fare(ask)
@@ -179,19 +183,29 @@ class RideDesk:
             vehicle_class=ask.vehicle_class,
             seats=ask.seats,
         )
-        async with self._store.transaction() as uow:
-            await settle.add_request(uow, request)
+        try:
+            async with self._store.transaction() as uow:
+                await settle.add_request(uow, request)
+        except Conflict:  # of the same ask, perhaps, which came by another way meanwhile
+            if (known := await self._known(ask)) is None:
+                raise
+            return known
         self._start(request.request_id)
         async with self._lock(request.request_id):  # so that the search's first message comes after this one
             await self._teller.request(request)
         return request
 
+    async def _known(self, ask: RequestRide) -> RideRequest | None:
+        """The request that the same ask made before. Raises Conflict idempotency_conflict when it was another ask."""
+        known = None if ask.request_id is None else await self._store.request(ask.request_id)
+        if known is not None and not known.came_of(ask):
+            raise Conflict("this key was used for another ride request", code="idempotency_conflict")
+        return known
+
     async def _fare(self, ask: RequestRide) -> Money:
         if ask.quote_id is None:
             return await self._ports.quotes.estimate(ask.pickup, ask.dropoff)
         quote = await self._ports.quotes.promised(ask.quote_id, ask.rider_id)
-        if quote.expires_at <= self._clock.now():
-            raise InvalidInput("quote_id names a quote that has expired; ask for a new one", code="quote_expired")
         self._check_place("pickup", ask.pickup, quote.pickup)
         self._check_place("dropoff", ask.dropoff, quote.dropoff)
         return quote.fare
@@ -219,7 +233,7 @@ class RideDesk:
             async with self._lock(offer.request_id):
                 async with self._store.transaction() as uow:
                     change = await settle.accept(uow, offer.request_id, offer.offer_id, self._clock.now())
-                self._means.lookout.claims.shorten(offer, self._clock.now() + self._settings.retry_s)
+                self._means.lookout.claims.shorten(offer, self._clock.now() + self._settings.busy_shown_s)
                 await self._told(change)
         except (Conflict, NotFound) as error:
             if error.code not in _TOO_LATE:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import msgspec
+
 from core.clock import rfc3339
-from core.geo import LatLng
 from dispatch.model import Offer, RideRequest
 
 ClosedReason = Literal["accepted_elsewhere", "expired", "cancelled"]
@@ -19,10 +20,10 @@ def request_body(request: RideRequest) -> dict[str, Any]:
         "status": request.status,
         "trip_id": request.trip_id,
         "mode": request.mode,
-        "pickup": _place(request.pickup),
-        "dropoff": _place(request.dropoff),
+        "pickup": request.pickup._asdict(),
+        "dropoff": request.dropoff._asdict(),
         "quote_id": request.quote_id,
-        "fare": _fare(request),
+        "fare": msgspec.structs.asdict(request.fare),
         "created_at": rfc3339(request.created_at),
         "expires_at": rfc3339(request.expires_at),
         "ended_at": None if request.ended_at is None else rfc3339(request.ended_at),
@@ -41,11 +42,11 @@ def offer_message(offer: Offer, request: RideRequest) -> dict[str, Any]:
         "offer_id": offer.offer_id,
         "request_id": offer.request_id,
         "expires_at": rfc3339(offer.expires_at),
-        "pickup": _place(request.pickup),
-        "dropoff": _place(request.dropoff),
+        "pickup": request.pickup._asdict(),
+        "dropoff": request.dropoff._asdict(),
         "pickup_eta_s": round(offer.pickup_eta_s, 1),
         "pickup_distance_m": round(offer.pickup_distance_m, 1),
-        "fare": _fare(request),
+        "fare": msgspec.structs.asdict(request.fare),
         "mode": offer.mode,
         "why": offer.why,
     }
@@ -54,11 +55,3 @@ def offer_message(offer: Offer, request: RideRequest) -> dict[str, Any]:
 def offer_closed_message(offer_id: str, reason: ClosedReason) -> dict[str, Any]:
     """What a driver is told whose offer ended without an answer."""
     return {"type": "offer_closed", "offer_id": offer_id, "reason": reason}
-
-
-def _place(place: LatLng) -> dict[str, float]:
-    return {"lat": place.lat, "lng": place.lng}
-
-
-def _fare(request: RideRequest) -> dict[str, Any]:
-    return {"amount_minor": request.fare.amount_minor, "currency": request.fare.currency}

@@ -31,7 +31,7 @@ class Driver:
         self.speed = math.nan
         self.segment = 0
         self.placed = False  # a ping was used since the driver connected, and it is not stale
-        self.seen_at = -math.inf  # engine time at which it came
+        self.seen_at = -math.inf  # engine time at which the driver was there
         self.idle_since = 0.0
         self.online = False
         self.connected = False
@@ -65,9 +65,15 @@ class Driver:
 
 
 class LiveDrivers:
-    """Every driver this process has met, and which of them the store must be told about."""
+    """Every driver this process has met, and which of them the store must be told about.
+
+    `fresh_s`: a ping older than this places nobody; the Supply that the table belongs to says how much it is.
+    `undurable`: by trip, how many of its pings are on their way to the durable log; trips without any are left out.
+    """
 
     def __init__(self) -> None:
+        self.fresh_s = math.inf
+        self.undurable: dict[str, int] = {}
         self._drivers: dict[str, Driver] = {}
         self._dirty: list[Driver] = []
 
@@ -89,15 +95,16 @@ class LiveDrivers:
         return driver
 
     def move(self, driver: Driver, ping: Position, segment: int, now: float) -> None:
-        """Take over a used ping."""
+        """Take over a used ping. One that waited in the app's buffer is as old as it says, and may place nobody."""
         driver.ts = ping.ts
         driver.lat = ping.lat
         driver.lng = ping.lng
         driver.heading = math.nan if ping.heading is None else ping.heading
         driver.speed = math.nan if ping.speed is None else ping.speed
         driver.segment = segment
-        driver.placed = True
-        driver.seen_at = now
+        at = ping.ts / 1000.0
+        driver.seen_at = at if at < now else now  # a phone may be ahead
+        driver.placed = now - at <= self.fresh_s
         if not driver.dirty:
             driver.dirty = True
             self._dirty.append(driver)
@@ -182,6 +189,12 @@ class LiveDrivers:
                 driver.written_segment = _UNKNOWN
         for change in changes:
             driver = self.driver(change.driver_id)
+            driver.written_segment = _UNKNOWN
+            self._touch(driver)
+
+    def tell_again(self) -> None:
+        """The store was started anew and may have lost anything: tell it of every driver, also of who is not shown."""
+        for driver in self:
             driver.written_segment = _UNKNOWN
             self._touch(driver)
 

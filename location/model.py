@@ -40,7 +40,7 @@ class SupplyRow(NamedTuple):
     lng: float
     heading: float
     speed: float
-    seen_at: float  # engine time of the last ping
+    seen_at: float  # engine time of the last ping, by its own time
     idle_since: float  # engine time of coming online or of the last trip's end
     flags: int  # ONLINE, BUSY
     vehicle: bytes  # vehicle class

@@ -43,7 +43,10 @@ class DriverDesk(Protocol):
     """
 
     async def state(self, driver_id: str) -> DriverState:
-        """The active trip and the open offers of a driver who has just connected."""
+        """The active trip and the open offers of a driver who has just connected.
+
+        The trip must be so at the moment of the answer: a driver is busy with it until its end is told.
+        """
         ...
 
     async def status(self, driver_id: str, online: bool) -> None:

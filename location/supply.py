@@ -19,7 +19,7 @@ class Supply:
         self.live = live
         self._store = store
         self._clock = clock
-        self._fresh_s = fresh_s
+        self._fresh_s = live.fresh_s = fresh_s  # one limit: what expires must not be placed by the next old ping
         self._failing = False
 
     def set_busy(self, driver_id: str, trip_id: str) -> None:

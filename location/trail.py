@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -16,12 +17,23 @@ _log = logging.getLogger(__name__)
 
 
 class TrailWriter:
-    """A bounded queue in front of the trail log. Pings of a trip are never dropped: ask `full` first."""
+    """A bounded queue in front of the trail log. Pings of a trip are never dropped: ask `full` first.
 
-    def __init__(self, log: TrailLog, live: LiveDrivers, settings: LocationSettings) -> None:
+    `durable` is told of each driver whose trip pings became durable.
+    """
+
+    def __init__(
+        self,
+        log: TrailLog,
+        live: LiveDrivers,
+        settings: LocationSettings,
+        durable: Callable[[Driver], None] = lambda _driver: None,
+    ) -> None:
         self._log = log
         self._live = live
         self._settings = settings
+        self._durable = durable
+        self._appending = asyncio.Lock()
         self._waiting: list[TrailPoint] = []
         self._urgent = False
         self._idle_since_tick = 0
@@ -44,6 +56,8 @@ class TrailWriter:
             if not driver.undurable:
                 driver.durable_seq = driver.seq
             driver.undurable += 1
+            of_trips = self._live.undurable
+            of_trips[trip_id] = of_trips.get(trip_id, 0) + 1
             self._urgent = True
         elif not self._settings.keep_idle_pings:
             return
@@ -61,11 +75,22 @@ class TrailWriter:
         self._idle_since_tick += 1
         return self._idle_since_tick * self._settings.tick_s >= self._settings.idle_trail_s
 
-    async def flush(self, durable: Callable[[Driver], None]) -> int:
-        """Append what waits, batch by batch; tells of each driver whose trip pings became durable.
+    async def flush(self) -> int:
+        """Append what waits, batch by batch; returns how many.
 
-        Returns how many were appended. What the log does not take stays queued, in order, and unacknowledged.
+        What the log does not take stays queued, in order, and unacknowledged.
         """
+        async with self._appending:
+            return await self._flush()
+
+    async def make_durable(self, driver: Driver) -> None:
+        """Append the driver's pings of trips before the next tick does; they stay queued where the log is away."""
+        if driver.undurable:
+            async with self._appending:
+                if driver.undurable:  # still, after whoever was appending
+                    await self._flush()
+
+    async def _flush(self) -> int:
         count = 0
         self._urgent = False
         self._idle_since_tick = 0
@@ -88,16 +113,21 @@ class TrailWriter:
             self._failing = False
             count += len(batch)
             self.appended += len(batch)
-            self._settle(batch, durable)
+            self._settle(batch)
         return count
 
-    def _settle(self, batch: list[TrailPoint], durable: Callable[[Driver], None]) -> None:
+    def _settle(self, batch: list[TrailPoint]) -> None:
         drivers = {}
+        of_trips = self._live.undurable
         for point in batch:
             if point.trip_id is not None:
+                if left := of_trips[point.trip_id] - 1:
+                    of_trips[point.trip_id] = left
+                else:
+                    del of_trips[point.trip_id]
                 driver = self._live.driver(point.driver_id)
                 driver.undurable -= 1
                 driver.durable_seq = max(driver.durable_seq, point.ping.seq)
                 drivers[point.driver_id] = driver
         for driver in drivers.values():
-            durable(driver)
+            self._durable(driver)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.clock import Clock
-from core.errors import Conflict, NotFound
+from core.errors import InvalidInput, NotFound
 from core.geo import LatLng
 from core.ids import Ids
 from payments.fares import NO_SURGE, fare, tariff_of
@@ -54,12 +54,12 @@ class QuoteDesk:
         return QuoteAnswer(quote, pickup_eta_s)
 
     async def get(self, quote_id: str, rider_id: str) -> Quote:
-        """A rider's quote that still holds. Raises NotFound (unknown or someone else's) and Conflict quote_expired."""
+        """A rider's quote that still holds. Raises NotFound (unknown, someone else's), InvalidInput quote_expired."""
         quote = await self._ports.quotes.get(quote_id)
         if quote is None or quote.rider_id != rider_id:
             raise NotFound(f"no quote {quote_id}")
         if quote.expires_at <= self._clock.now():
-            raise Conflict(f"quote {quote_id} has expired", code="quote_expired")
+            raise InvalidInput(f"quote {quote_id} has expired; ask for a new one", code="quote_expired")
         return quote
 
     async def purge(self) -> int:

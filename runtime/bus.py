@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.bus import Handler
+from core.bus import Handler, Outlet
 from core.events import AnyEvent, Event
 
 
 class MemoryBus:
-    """Calls each group's handlers in turn; an event counts as accepted once every group has handled it.
-
-    The relay keeps an event in the outbox until `publish` returned, so a crash in between means the event comes again:
-    handlers are idempotent by event id.
-    """
+    """Keeps nothing itself: its log is the outbox, and each of its groups is an outlet of the relay."""
 
     def __init__(self) -> None:
-        self._groups: dict[str, list[tuple[tuple[type[Event], ...], Handler]]] = {}
+        self._groups: dict[str, _Group] = {}
 
     def subscribe(self, group: str, types: Sequence[type[Event]], handler: Handler) -> None:
-        self._groups.setdefault(group, []).append((tuple(types), handler))
+        self._groups.setdefault(group, _Group(group)).handlers.append((tuple(types), handler))
 
-    async def publish(self, events: Sequence[AnyEvent]) -> None:
-        for each in events:
-            for subscriptions in self._groups.values():
-                for types, handler in subscriptions:
-                    if isinstance(each, types):
-                        await handler(each)
+    def outlets(self) -> Sequence[Outlet]:
+        return tuple(self._groups.values())
+
+
+class _Group:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.handlers: list[tuple[tuple[type[Event], ...], Handler]] = []
+
+    def wants(self, event: AnyEvent) -> bool:
+        return any(isinstance(event, types) for types, _ in self.handlers)
+
+    async def accept(self, event: AnyEvent) -> None:
+        for types, handler in self.handlers:
+            if isinstance(event, types):
+                await handler(event)

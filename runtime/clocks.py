@@ -5,7 +5,53 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 import time
+from collections.abc import Callable
+
+_CATCH_UP_PACE = 0.5  # of engine time while the wall's clock is behind it
+_LOOK_EVERY_S = 10.0  # a sleeper looks again whether the wall's clock was set meanwhile
+_SHORTEST_SLEEP_S = 0.001
+
+
+class WallClock:
+    """Engine time that follows the wall's clock, `ahead` of it where a faster engine has left it so.
+
+    It takes every step forward, such as after a machine was suspended. It never goes back: while the wall's clock is
+    behind, engine time goes on at half pace until both agree again, so that whatever waits for a time still gets there.
+    """
+
+    speed = 1.0
+
+    def __init__(
+        self,
+        ahead: float = 0.0,
+        not_before: float = -math.inf,
+        wall: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.ahead = ahead
+        self._wall = wall
+        self._steady = steady
+        self._last = max(not_before, wall() + ahead)
+        self._looked = steady()
+
+    def now(self) -> float:
+        looked = self._steady()
+        least = self._last + (looked - self._looked) * _CATCH_UP_PACE
+        self._last = max(least, self._wall() + self.ahead)
+        self._looked = looked
+        return self._last
+
+    async def sleep(self, seconds: float) -> None:
+        until = self.now() + seconds
+        left = seconds
+        while True:
+            await asyncio.sleep(min(left, _LOOK_EVERY_S) if left > 0 else 0)
+            left = until - self.now()
+            if left <= 0:
+                return
+            left = max(left, _SHORTEST_SLEEP_S)
 
 
 class ScaledClock:
@@ -27,10 +73,13 @@ class ScaledClock:
 
 
 class SystemClock(ScaledClock):
-    """Engine time that is the wall's."""
+    """The wall's time at the start and real seconds from then on: for pacing, which no correction may disturb."""
 
     def __init__(self) -> None:
         super().__init__(1.0)
+
+
+EngineClock = WallClock | ScaledClock
 
 
 class ManualClock:

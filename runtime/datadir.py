@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -25,8 +27,9 @@ class DataDir:
     def __enter__(self) -> DataDir:
         """Create it where missing and take it.
 
-        Raises Conflict (code data_dir_in_use) when another engine holds it, Unavailable when it cannot be written, and
-        InvalidInput (code socket_path_too_long) when a unix socket inside would not fit the system's limit.
+        Raises Conflict (code data_dir_in_use) when another engine holds it, Unavailable when it cannot be written (code
+        disk_full where that is why), and InvalidInput (code socket_path_too_long) when a unix socket inside would not
+        fit the system's limit.
         """
         if len(os.fsencode(self.valkey_socket)) > _SOCKET_PATH_MAX:
             raise InvalidInput(
@@ -37,22 +40,15 @@ class DataDir:
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise Unavailable(f"the data directory {self.path} cannot be used: {error.strerror}") from error
+            raise _unavailable(f"the data directory {self.path} cannot be used", error) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(self._lock, 20, 0).decode("ascii", "replace").strip()
-            os.close(self._lock)
-            self._lock = None
-            raise Conflict(
-                f"another engine (process {holder or 'unknown'}) is running on {self.path}; stop it, or choose "
-                "another --data-dir",
-                code="data_dir_in_use",
-            ) from error
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+            self._hold(lock)
+        except BaseException:
+            os.close(lock)
+            raise
+        self._lock = lock
         return self
 
     def __exit__(
@@ -61,6 +57,21 @@ class DataDir:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _hold(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(os.getpid()).encode(), 0)
+        except BlockingIOError as error:
+            holder = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
+            raise Conflict(
+                f"another engine (process {holder or 'unknown'}) is running on {self.path}; stop it, or choose "
+                "another --data-dir",
+                code="data_dir_in_use",
+            ) from error
+        except OSError as error:
+            raise _unavailable(f"the data directory {self.path} cannot be held", error) from error
 
     @property
     def valkey_socket(self) -> Path:
@@ -94,22 +105,38 @@ class DataDir:
                     fresh.unlink()
             return file.read_bytes()
         except OSError as error:
-            raise Unavailable(f"the key {file} cannot be used: {error.strerror}") from error
+            raise _unavailable(f"the key {file} cannot be used", error) from error
 
     def remember(self, name: str, value: object) -> None:
-        """Keep a small JSON value over restarts."""
-        file = self.path / f"{name}.json"
+        """Keep a small JSON value over restarts. Raises Unavailable; the earlier value is kept then."""
+        file = self._value(name)
         fresh = file.with_suffix(".new")
         try:
-            fresh.write_text(json.dumps(value))
+            with fresh.open("w", encoding="utf-8") as stream:
+                stream.write(json.dumps(value))
+                stream.flush()
+                os.fsync(stream.fileno())  # or a machine that loses power may leave an empty file under the name
             fresh.replace(file)
         except OSError as error:
-            raise Unavailable(f"{file} cannot be written: {error.strerror}") from error
+            with contextlib.suppress(OSError):
+                fresh.unlink()
+            raise _unavailable(f"{file} cannot be written", error) from error
 
     def recall(self, name: str) -> object:
-        """A value that `remember` kept, or None."""
+        """A value that `remember` kept, or None where there is none that can be understood. Raises Unavailable."""
+        file = self._value(name)
         try:
-            value: object = json.loads((self.path / f"{name}.json").read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+            value: object = json.loads(file.read_bytes())
+        except (FileNotFoundError, ValueError):
             return None
+        except OSError as error:
+            raise _unavailable(f"{file} cannot be read", error) from error
         return value
+
+    def _value(self, name: str) -> Path:
+        return self.path / f"{name}.json"
+
+
+def _unavailable(what: str, error: OSError) -> Unavailable:
+    code = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+    return Unavailable(f"{what}: {error.strerror or error}", code=code)

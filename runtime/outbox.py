@@ -1,10 +1,12 @@
-"""The relay: what transactions left in the outbox goes to the bus, in order per key, at least once."""
+"""The relay: what transactions left in the outbox goes to the outlets of the bus, in order per key, at least once."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
+import random
 from collections.abc import Sequence
 
 import msgspec
@@ -14,35 +16,38 @@ from core.bus import Bus
 from core.clock import Clock
 from core.errors import Unavailable
 from core.events import AnyEvent
+from runtime.feed import Entry, Feed
 from runtime.settings import RuntimeSettings
-from runtime.sql import Database, consumed, outbox
+from runtime.sql import Database, outbox
 
 _log = logging.getLogger("hexcab.outbox")
 _decode = msgspec.json.Decoder(AnyEvent).decode
-
-
-class _Row(msgspec.Struct, frozen=True):
-    seq: int
-    key: str
-    body: str
-    attempts: int
+_NOBODY = ""  # gave the row up: it is published
+_READER = "relay"
 
 
 class Relay:
-    """Reads waiting rows, publishes each key's rows in order, keys side by side, and marks them.
+    """Offers each waiting row to every group, and marks it once all of them are past it.
 
-    A row whose publishing fails is tried again after `relay_retry_s`, and holds back later rows of its key only. After
-    `relay_max_attempts` it is set aside as dead, logged and counted: one bad handler must not stop a ride forever.
+    Each group has a cursor of its own, and groups at the same place share a read: one that is stuck or slow stays
+    behind with a bounded number of rows in hand, and the others go on. What a group has handled is remembered here
+    alone, so after a crash groups may see an event again. The cursors ask that rows become visible in the order of
+    `seq`, which SQLite's single writer gives.
     """
 
-    def __init__(self, database: Database, bus: Bus, clock: Clock, settings: RuntimeSettings) -> None:
+    def __init__(
+        self, database: Database, bus: Bus, clock: Clock, settings: RuntimeSettings, rng: random.Random
+    ) -> None:
         self._database = database
         self._bus = bus
         self._clock = clock
         self._settings = settings
+        self._rng = rng
+        self._feeds: Sequence[Feed] = ()
         self._kick = asyncio.Event()
-        self._busy: dict[str, asyncio.Task[None]] = {}
-        self._places = asyncio.Semaphore(64)
+        self._marks: dict[int, str] = {}  # row: the groups that gave it up
+        self._marks_wait = asyncio.Event()
+        self._marked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._next_clean = 0.0
         self.published = 0
@@ -51,15 +56,27 @@ class Relay:
 
     def start(self) -> None:
         """Begin relaying; rows left by an earlier run go first."""
+        self._feeds = [Feed(outlet, self._settings, self._rng, self._ended) for outlet in self._bus.outlets()]
         self._kick.set()
         self._task = asyncio.create_task(self._run(), name="outbox-relay")
 
+    async def wait(self) -> None:
+        """Return when the relay was closed; raises what ended it otherwise."""
+        assert self._task is not None
+        await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.result()
+
     async def close(self) -> None:
         """Stop; what is unpublished stays in the outbox for the next start."""
-        tasks = [*self._busy.values(), *([self._task] if self._task else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, *(feed.close() for feed in self._feeds), return_exceptions=True)
+        if self._marks:
+            try:
+                await self._mark()
+            except Unavailable as error:
+                _log.warning("the outbox cannot be marked, events will come again: %s", error.detail)
 
     async def waiting(self) -> tuple[int, float]:
         """How many rows wait, and the age of the oldest in seconds."""
@@ -70,75 +87,107 @@ class Relay:
 
     async def drained(self) -> None:
         """Return once nothing waits; for tests and for a clean stop."""
-        while (await self.waiting())[0]:
-            self._kick.set()
-            await asyncio.sleep(0.01)
+        while True:
+            self._marked.clear()
+            if not (await self.waiting())[0]:
+                return
+            await self._marked.wait()
 
     async def _run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read_forever(), name="outbox-reader")
+            tasks.create_task(self._mark_forever(), name="outbox-marker")
+
+    async def _read_forever(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._kick.wait(), self._settings.relay_retry_s)
+                async with asyncio.timeout(self._settings.relay_look_s):
+                    await self._kick.wait()
             self._kick.clear()
             try:
-                await self._start_chains()
+                while await self._read():
+                    pass
                 await self._clean()
-            except Unavailable as error:
-                _log.warning("the outbox cannot be read, will try again: %s", error.detail)
-                await asyncio.sleep(self._settings.relay_retry_s)
+            except Exception as error:
+                self._kick.set()
+                await self._pause("the outbox cannot be read, will try again: %s", error)
 
-    async def _start_chains(self) -> None:
-        by_key: dict[str, list[_Row]] = {}
-        for row in await self._waiting_rows():
-            if row.key not in self._busy:
-                by_key.setdefault(row.key, []).append(row)
-        for key, rows in by_key.items():
-            self._busy[key] = asyncio.create_task(self._publish_chain(key, rows), name=f"outbox-{key}")
-
-    async def _waiting_rows(self) -> Sequence[_Row]:
+    async def _read(self) -> bool:
+        """Offer the next rows to the groups that have room; whether there may be more for them."""
+        ready = [feed for feed in self._feeds if feed.room > 0]
+        if not ready:
+            return False  # the first one that has room again kicks
+        most = min(self._settings.relay_batch, max(feed.room for feed in ready))
         query = (
-            sa.select(outbox.c.seq, outbox.c.key, outbox.c.body, outbox.c.attempts)
-            .where(outbox.c.state == "waiting")
+            sa.select(outbox.c.seq, outbox.c.body)
+            .where(outbox.c.state == "waiting", outbox.c.seq > min(feed.cursor for feed in ready))
             .order_by(outbox.c.seq)
-            .limit(self._settings.relay_batch)
+            .limit(most)
         )
-        if self._busy:
-            query = query.where(outbox.c.key.not_in(list(self._busy)))
         async with self._database.reading() as connection:
-            return [_Row(*row) for row in await connection.execute(query)]
+            rows = (await connection.execute(query)).all()
+        for seq, body in rows:
+            self._offer(seq, body, [feed for feed in ready if feed.cursor < seq and feed.room > 0])
+        return len(rows) == most and any(feed.room > 0 for feed in ready)
 
-    async def _publish_chain(self, key: str, rows: Sequence[_Row]) -> None:
-        done: list[int] = []
-        failed: _Row | None = None
-        async with self._places:
-            for row in rows:
-                try:
-                    await self._bus.publish([_decode(row.body)])
-                except Exception:
-                    _log.exception("publishing an event failed", extra={"event_key": key, "attempt": row.attempts + 1})
-                    failed = row
-                    break
-                done.append(row.seq)
+    def _offer(self, seq: int, body: str, feeds: Sequence[Feed]) -> None:
         try:
-            await self._mark(done, failed)
-        except Unavailable as error:
-            _log.warning("the outbox cannot be marked, events will come again: %s", error.detail)
-            failed = failed or rows[0]
-        if failed is not None:
-            await asyncio.sleep(self._settings.relay_retry_s)
-        del self._busy[key]
-        self._kick.set()
+            entry = Entry(seq, _decode(body))
+        except msgspec.MsgspecError:
+            _log.exception("a row of the outbox is no event of ours", extra={"seq": seq})
+            for feed in feeds:
+                feed.cursor = seq
+            self._mark_later(seq, _READER)
+            return
+        for feed in feeds:
+            feed.offer(entry)
+        self._settle(entry)
 
-    async def _mark(self, done: list[int], failed: _Row | None) -> None:
+    def _ended(self, feed: Feed, entry: Entry) -> None:
+        if feed.room == 1:  # it had none, and may have been left behind
+            self._kick.set()
+        self._settle(entry)
+
+    def _settle(self, entry: Entry) -> None:
+        if all(feed.is_past(entry) for feed in self._feeds):
+            gave_up = [feed for feed in self._feeds if entry.seq in feed.gave_up]
+            self._mark_later(entry.seq, ",".join(feed.name for feed in gave_up))
+            for feed in gave_up:
+                feed.gave_up.remove(entry.seq)
+
+    def _mark_later(self, seq: int, gave_up: str) -> None:
+        self._marks.setdefault(seq, gave_up)  # a group that comes late to a row it does not want settles it again
+        self._marks_wait.set()
+
+    async def _mark_forever(self) -> None:
+        while True:
+            await self._marks_wait.wait()
+            await asyncio.sleep(self._settings.relay_mark_s)  # each commit waits for the disk: one for many rows
+            self._marks_wait.clear()
+            try:
+                await self._mark()
+            except Exception as error:
+                self._marks_wait.set()
+                await self._pause("the outbox cannot be marked, will try again: %s", error)
+
+    async def _mark(self) -> None:
+        marks, published = dict(self._marks), 0
+        waits = outbox.c.state == "waiting"
         async with self._database.transaction() as tx:
-            if done:
-                await tx.connection.execute(sa.update(outbox).where(outbox.c.seq.in_(done)).values(state="published"))
-            if failed is not None:
-                attempts = failed.attempts + 1
-                is_dead = attempts >= self._settings.relay_max_attempts
-                values = {"attempts": attempts, "state": "dead" if is_dead else "waiting"}
-                await tx.connection.execute(sa.update(outbox).where(outbox.c.seq == failed.seq).values(**values))
-                self.dead += is_dead
-        self.published += len(done)
+            for some in itertools.batched(
+                (seq for seq, groups in marks.items() if groups == _NOBODY), self._settings.relay_batch
+            ):
+                handled = sa.update(outbox).where(waits, outbox.c.seq.in_(some)).values(state="published")
+                published += (await tx.connection.execute(handled)).rowcount
+            dead = {seq: groups for seq, groups in marks.items() if groups != _NOBODY}
+            for seq, groups in dead.items():
+                values = {"state": "dead", "gave_up": groups[:200]}
+                await tx.connection.execute(sa.update(outbox).where(waits, outbox.c.seq == seq).values(**values))
+        self.published += published
+        self.dead += len(dead)
+        for seq in marks:
+            del self._marks[seq]
+        self._marked.set()
 
     async def _clean(self) -> None:
         """Drop what was published long ago, at most once a minute of engine time."""
@@ -146,8 +195,14 @@ class Relay:
         if now < self._next_clean:
             return
         self._next_clean = now + 60
-        before = now - self._settings.outbox_keep_s
+        old = (outbox.c.state == "published") & (outbox.c.at < now - self._settings.outbox_keep_s)
+        newest = sa.select(sa.func.max(outbox.c.seq)).scalar_subquery()  # SQLite numbers the next row after it
         async with self._database.transaction() as tx:
-            old = (outbox.c.state == "published") & (outbox.c.at < before)
-            await tx.connection.execute(sa.delete(outbox).where(old))
-            await tx.connection.execute(sa.delete(consumed).where(consumed.c.at < before))
+            await tx.connection.execute(sa.delete(outbox).where(old, outbox.c.seq < newest))
+
+    async def _pause(self, message: str, error: Exception) -> None:
+        if isinstance(error, Unavailable):
+            _log.warning(message, error.detail)
+        else:
+            _log.error(message, error, exc_info=error)
+        await asyncio.sleep(self._settings.relay_retry_s)

@@ -6,13 +6,16 @@ wrong type is refused with its place.
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from core.errors import BadFile
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]  # 0: any free one
 
 
 class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,6 +53,7 @@ class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offer_s: float = 12.0
     request_s: float = 120.0
     retry_s: float = 2.0  # between looks when nobody can be offered the trip
+    busy_shown_s: float = 6.0  # after an accept; by then the supply shows that the driver has a trip
     max_rings: int = 16  # of neighbouring segments: about 15 km, more than a cab drives in max_pickup_eta_s in a town
     enough_candidates: int = 16
     max_pickup_eta_s: float = 1_200.0
@@ -101,8 +105,8 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The HTTP and rider/operator socket edge."""
 
     host: str = "127.0.0.1"
-    port: int = 8000
-    gateway_port: int = 8001
+    port: Port = 8000
+    gateway_port: Port = 8001
     open_console: bool = False  # the page may watch without a token; the demo switches it on
     ticket_s: float = 30.0
     token_s: float = 86_400.0
@@ -112,6 +116,7 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_watchers: int = 20_000
     trip_every_s: float = 2.0  # between `trip` messages with the driver's position
     trip_gap_s: float = 0.5  # wall time: and never closer than this, however fast the clock runs
+    recent_request_s: float = 600.0  # how long a rider who comes back hears of a search that ended meanwhile
     socket_queue: int = 64  # messages waiting for one socket; a reader slower than this is closed
     max_frames_per_s: float = 20.0  # wall time, per rider or operator socket
     flood_burst: int = 60
@@ -151,9 +156,14 @@ class RuntimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     sql_busy_timeout_s: float = 10.0
     sql_synchronous: Literal["FULL", "NORMAL"] = "FULL"
-    relay_batch: int = 200
-    relay_retry_s: float = 1.0
-    relay_max_attempts: int = 20
+    relay_batch: int = 200  # rows of one read or one mark
+    relay_window: int = 256  # events that one consumer group may have in hand; it reads no further meanwhile
+    relay_lanes: int = 16  # rides whose events one group handles at the same time
+    relay_retry_s: float = 1.0  # wall time before the second try of an event; doubles with each try
+    relay_max_retry_s: float = 30.0  # wall time between tries at most
+    relay_max_attempts: int = 20  # that failed unexpectedly; waiting for what is Unavailable never counts
+    relay_mark_s: float = 0.05  # wall time that handled rows wait to be marked together
+    relay_look_s: float = 1.0  # wall time between looks for rows that another process wrote
     outbox_keep_s: float = 86_400.0
     idempotency_keep_s: float = 86_400.0
     valkey_start_timeout_s: float = 10.0
@@ -175,14 +185,37 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     runtime: RuntimeSettings = RuntimeSettings()
 
 
+# every other number is a limit, a time or a size, which nothing could work with at 0
+_MAY_BE_ZERO = frozenset(
+    {
+        *("port", "gateway_port", "min_rings", "idle_cap_min", "unknown_acceptance", "service_margin_m"),
+        *("seconds_per_idle_minute", "seconds_per_rating_point", "seconds_per_acceptance", "quote_tolerance"),
+        *("base_minor", "per_km_minor", "per_minute_minor", "minimum_minor"),
+    }
+)
+
+
 def load_settings(path: Path | None) -> Settings:
     """The defaults, overlaid with a TOML file. Raises BadFile naming the file and the place."""
     if path is None:
         return Settings()
     try:
         tree = tomllib.loads(path.read_text("utf-8"))
-        return msgspec.convert(tree, Settings)
+        return _checked(msgspec.convert(tree, Settings))
     except OSError as error:
         raise BadFile(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise BadFile(f"{path}: {error}") from error
+
+
+def _checked(settings: Settings) -> Settings:
+    """Raises ValidationError for the first number that is not finite, negative, or zero where that makes no sense."""
+    for room, values in msgspec.to_builtins(settings).items():
+        for name, value in values.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            big_enough = value > 0 or (value == 0 and name in _MAY_BE_ZERO)
+            if not (math.isfinite(value) and big_enough):
+                wanted = "not negative" if name in _MAY_BE_ZERO else "greater than 0"
+                raise msgspec.ValidationError(f"Expected a number that is {wanted}, got {value} - at `$.{room}.{name}`")
+    return settings

@@ -42,17 +42,9 @@ outbox = sa.Table(
     sa.Column("key", sa.String(60), nullable=False),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("at", sa.Double, nullable=False),
-    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("state", sa.String(12), nullable=False, server_default="waiting"),  # waiting | published | dead
+    sa.Column("gave_up", sa.String(200)),  # the consumer groups for which a dead event failed too often
     sa.Index(None, "state", "seq"),
-)
-
-consumed = sa.Table(
-    "consumed",
-    metadata,
-    sa.Column("consumer", sa.String(40), primary_key=True),
-    sa.Column("event_id", sa.String(120), primary_key=True),
-    sa.Column("at", sa.Double, nullable=False),
 )
 
 
@@ -132,7 +124,7 @@ class Database:
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A consistent view for reading. Raises Unavailable when the store is away."""
         with _store_failures():
-            async with self._engine.connect() as connection, connection.begin():
+            async with self._engine.connect() as connection:  # ends with a rollback: there is nothing to wait for
                 yield connection
 
     async def create_all(self) -> None:
@@ -143,18 +135,6 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
-
-
-async def consume_once(tx: Transaction, group: str, event_id: str, at: float) -> bool:
-    """Note that this group handled an event; False when it already had.
-
-    Called in the transaction of the handler's own work, so that both happen or neither.
-    """
-    seen = sa.select(consumed.c.at).where(consumed.c.consumer == group, consumed.c.event_id == event_id)
-    if (await tx.connection.execute(seen)).first() is not None:
-        return False
-    await tx.connection.execute(sa.insert(consumed).values(consumer=group, event_id=event_id, at=at))
-    return True
 
 
 @contextlib.contextmanager

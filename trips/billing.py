@@ -10,6 +10,7 @@ from core.clock import Clock
 from core.errors import HexcabError, Unavailable
 from core.events import AnyEvent, TripCompleted
 from runtime.settings import TripSettings
+from runtime.telemetry import of_trip
 from trips.announce import announcement
 from trips.model import Trip, fix_fare
 from trips.ports import FareAsk, Fares, LiveTrips, Transactions, TripAudience, TripDistance
@@ -40,20 +41,34 @@ class Billing:
         """Price the trip of a TripCompleted. Raises Unavailable to be called again later."""
         if not isinstance(event, TripCompleted):
             return
-        trip = await self._ports.live.get(event.trip_id)
-        if trip is not None:  # otherwise it is archived, which it is only once priced
-            await self._price(trip)
+        with of_trip(event.trip_id):
+            trip = await self._ports.live.get(event.trip_id)
+            if trip is not None:  # otherwise it is archived, which it is only once priced
+                await self._price(trip)
 
     async def catch_up(self) -> int:
-        """Price completed trips that were left without a fare, one batch; how many got one. For the start."""
-        priced = 0
-        for trip in await self._ports.live.unpriced(self._settings.archive_batch):
+        """Try each completed trip that was left without a fare once; how many got one.
+
+        Raises Unavailable when the trips cannot be read.
+        """
+        priced, after = 0, ""
+        while trips := await self._ports.live.unpriced(self._settings.archive_batch, after):
+            for trip in trips:
+                priced += await self._tried(trip)
+            after = trips[-1].trip_id  # those that failed are not met again
+        return priced
+
+    async def _tried(self, trip: Trip) -> bool:
+        with of_trip(trip.trip_id):
             try:
                 await self._price(trip)
-                priced += 1
             except HexcabError as error:
-                _log.warning("a trip is still without a fare: %s", error.detail, extra={"trip": trip.trip_id})
-        return priced
+                _log.warning("a trip is still without a fare: %s", error.detail, extra={"code": error.code})
+                return False
+            except Exception:
+                _log.exception("a trip cannot be priced")
+                return False
+            return True
 
     async def _price(self, trip: Trip) -> None:
         if trip.fare is not None:

@@ -136,8 +136,8 @@ class LiveTrips(Protocol):
         """The oldest trips that are ready for the archive."""
         ...
 
-    async def unpriced(self, limit: int) -> list[Trip]:
-        """The oldest completed trips whose fare is not fixed."""
+    async def unpriced(self, limit: int, after: str = "") -> list[Trip]:
+        """The oldest completed trips whose fare is not fixed, of those with ids above `after`."""
         ...
 
     async def count_ended(self) -> int:

@@ -9,6 +9,7 @@ from core.clock import Clock
 from core.errors import Conflict, FieldError, Forbidden, InvalidInput, NotFound
 from core.events import Party
 from runtime.settings import TripSettings
+from runtime.telemetry import of_trip
 from trips import model
 from trips.announce import announcement
 from trips.history import History
@@ -103,6 +104,10 @@ class TripDesk:
         return given
 
     async def _step(self, trip_id: str, by: By, take: Callable[[Trip], Trip]) -> Trip:
+        with of_trip(trip_id):
+            return await self._take(trip_id, by, take)
+
+    async def _take(self, trip_id: str, by: By, take: Callable[[Trip], Trip]) -> Trip:
         async with self._ports.transactions() as uow:
             trip = await uow.trips.get(trip_id)
             if trip is not None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from core.clock import rfc3339
 from core.events import Party
-from core.geo import LatLng
 from core.money import Money
 from trips.model import Trip
 
@@ -25,8 +26,8 @@ def trip_body(trip: Trip, audience: Party) -> dict[str, Any]:
             "class": trip.vehicle.vehicle_class,
             "seats": trip.vehicle.seats,
         },
-        "pickup": _point(trip.pickup),
-        "dropoff": _point(trip.dropoff),
+        "pickup": trip.pickup._asdict(),
+        "dropoff": trip.dropoff._asdict(),
         "mode": trip.mode,
         "quote_id": trip.quote.quote_id if trip.quote else None,
         "quoted_fare": _money(trip.quote.fare if trip.quote else None),
@@ -46,12 +47,8 @@ def trip_body(trip: Trip, audience: Party) -> dict[str, Any]:
     return body
 
 
-def _point(place: LatLng) -> dict[str, float]:
-    return {"lat": place.lat, "lng": place.lng}
-
-
 def _money(amount: Money | None) -> dict[str, Any] | None:
-    return None if amount is None else {"amount_minor": amount.amount_minor, "currency": amount.currency}
+    return None if amount is None else msgspec.structs.asdict(amount)
 
 
 def _time(at: float | None) -> str | None:

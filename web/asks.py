@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from fastapi import Query
+from fastapi import Query, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from core.errors import FieldError, InvalidInput
 from core.events import Mode
 from core.geo import LatLng
+from web.edge import edge_of
 from web.ports import Page
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9][0-9 ()\-]{3,30}$"), Field(examples=["+46701234567"])]
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]{1,64}@[^@\s]{1,190}$"), Field(examples=["ada@example.org"])]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-MAX_PAGE = 200
 
 
 class Ask(BaseModel):
@@ -136,12 +136,15 @@ def _finite(value: float) -> float:
 Lat = Annotated[float, Query(ge=-90, le=90), AfterValidator(_finite)]
 Lng = Annotated[float, Query(ge=-180, le=180), AfterValidator(_finite)]
 Cursor = Annotated[str | None, Query(max_length=300)]
-PageLimit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+PageLimit = Annotated[int | None, Query(ge=1, description="items; the default and the largest are settings")]
 
 
-def page(limit: PageLimit = 50, cursor: Cursor = None) -> Page:
-    """One page of a list, from the query."""
-    return Page(limit, cursor)
+def page(request: Request, limit: PageLimit = None, cursor: Cursor = None) -> Page:
+    """One page of a list, from the query. Raises InvalidInput for more than `history_page_max`."""
+    trips = edge_of(request).settings.trips
+    if limit is not None and limit > trips.history_page_max:
+        raise _bad("limit", f"must be {trips.history_page_max} at most")
+    return Page(trips.history_page if limit is None else limit, cursor)
 
 
 def place_of(text: str, field: str) -> LatLng:

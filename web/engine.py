@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from core.clock import Clock
@@ -54,4 +54,4 @@ class Engine:
     fleet: Fleet
     readiness: Mapping[str, Check]
     driver_schemas: Body  # JSON Schema of the driver gateway's messages
-    gateway_url: str | None = None  # None: the same host at settings.web.gateway_port
+    gateway_port: Callable[[], int] | None = None  # where drivers' sockets are; None: at settings.web.gateway_port

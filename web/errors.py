@@ -1,64 +1,20 @@
-"""Errors as the outside sees them: problem+json, and the only place that turns an error's code into a status."""
+"""Errors of the HTTP edge as problem+json; which status an error has stands in runtime/problems.py."""
 
 from __future__ import annotations
 
-import logging
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from core.errors import (
-    Conflict,
-    FieldError,
-    Forbidden,
-    HexcabError,
-    InvalidInput,
-    NotFound,
-    TooMany,
-    Unauthorized,
-    Unavailable,
-)
+from core.errors import FieldError, HexcabError
+from runtime import problems
+from runtime.problems import MEDIA_TYPE, TITLES, Answer
 
-log = logging.getLogger(__name__)
-
-MEDIA_TYPE = "application/problem+json"
-
-_STATUS_OF_CLASS: tuple[tuple[type[HexcabError], int], ...] = (
-    (InvalidInput, 422),
-    (Unauthorized, 401),
-    (Forbidden, 403),
-    (NotFound, 404),
-    (Conflict, 409),
-    (TooMany, 429),
-    (Unavailable, 503),
-)
-_STATUS_OF_CODE = {
-    "invalid_json": 400,
-    "invalid_idempotency_key": 400,
-    "body_too_large": 413,
-    "unsupported_media_type": 415,
-}
 _CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
-_TITLES = {
-    400: "Bad request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not found",
-    405: "Method not allowed",
-    409: "Conflict",
-    413: "Body too large",
-    415: "Unsupported media type",
-    422: "Invalid input",
-    429: "Too many requests",
-    500: "Internal error",
-    503: "Unavailable",
-}
 
 
 class ProblemField(BaseModel):
@@ -81,43 +37,23 @@ class Problem(BaseModel):
     errors: list[ProblemField]
 
 
-def status_of(error: HexcabError) -> int:
-    """The HTTP status of an error."""
-    if error.code in _STATUS_OF_CODE:
-        return _STATUS_OF_CODE[error.code]
-    return next((status for kind, status in _STATUS_OF_CLASS if isinstance(error, kind)), 500)
-
-
 def problem(status: int, code: str, detail: str, errors: Sequence[FieldError] = ()) -> Response:
     """A problem+json response."""
-    body = {
-        "type": f"urn:hexcab:error:{code}",
-        "title": _TITLES.get(status, "Error"),
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "errors": [{"field": error.field, "detail": error.detail} for error in errors],
-    }
-    return Response(msgspec.json.encode(body), status_code=status, media_type=MEDIA_TYPE)
+    return _response(problems.answer(status, code, detail, errors))
 
 
 def problem_of(error: HexcabError) -> Response:
-    """The response to an error of ours; one without a status of its own is a fault of the engine and tells nothing."""
-    status = status_of(error)
-    if status >= 500 and not isinstance(error, Unavailable):
-        log.error("a request failed", exc_info=error)
-        return internal()
-    response = problem(status, error.code, error.detail, error.errors)
-    if isinstance(error, Unauthorized):
-        response.headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, TooMany | Unavailable):
-        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-    return response
+    """The response to an error of ours."""
+    return _response(problems.answer_to(error))
 
 
 def internal() -> Response:
-    """The response to what nobody expected: it says nothing about the inside."""
-    return problem(500, "internal", "something went wrong here; the request id finds it in the logs")
+    """The response to what nobody expected."""
+    return _response(problems.internal())
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, status_code=answer.status, headers=dict(answer.headers), media_type=MEDIA_TYPE)
 
 
 def problem_of_validation(error: RequestValidationError) -> Response:
@@ -163,7 +99,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entries of the problems an endpoint may answer with."""
     return {
         status: {
-            "description": _TITLES[status],
+            "description": TITLES[status],
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in statuses

@@ -7,15 +7,17 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
+import msgspec
 from fastapi import Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from core.errors import HexcabError, InvalidInput, Unavailable
 from runtime.auth import Identity
 from runtime.idempotency import StoredAnswer
+from runtime.problems import MEDIA_TYPE
 from web.auth import caller
 from web.edge import edge_of
-from web.errors import MEDIA_TYPE, problem_of, problem_of_validation
+from web.errors import problem_of, problem_of_validation
 from web.route import StrictRoute
 
 log = logging.getLogger(__name__)
@@ -34,17 +36,22 @@ def idempotency_key(
     return key
 
 
-def request_id_of(rider_id: str, key: str) -> str:
-    """The id of the one ride request that a rider's key stands for, in the form of every other id.
+def request_id_of(by: Identity, rider_id: str, key: str) -> str:
+    """The id of the one ride request that a caller's key stands for, in the form of every other id.
 
     A crash after the request was committed and before its answer was kept thus cannot make a second request.
     """
-    digest = int.from_bytes(hashlib.sha256(f"{rider_id}\n{key}".encode()).digest()[:16])
+    named = msgspec.json.encode([by.scope, by.subject, rider_id, key])
+    digest = int.from_bytes(hashlib.sha256(named).digest()[:16])
     return "req_" + "".join(_BASE32[(digest >> shift) & 31] for shift in range(125, -1, -5))
 
 
 class CreatingRoute(StrictRoute):
-    """A route that creates something and honours an Idempotency-Key, before it looks at what the body means."""
+    """A route that creates something and honours an Idempotency-Key, before it looks at what the body means.
+
+    A key belongs to its caller. Callers without a token cannot be told apart, so theirs belongs to the body too: nobody
+    meets the key of a stranger.
+    """
 
     async def with_body(
         self, request: Request, body: bytes, endpoint: Callable[[Request], Awaitable[Response]]
@@ -57,8 +64,10 @@ class CreatingRoute(StrictRoute):
                 f"Idempotency-Key must be 1 to {MAX_KEY} printable ASCII characters", code="invalid_idempotency_key"
             )
         edge = edge_of(request)
-        scope_key = _scope_key(caller(request), request, key)
         body_hash = hashlib.sha256(body).hexdigest()
+        identity = caller(request)
+        who = f"{identity.scope}\n{identity.subject}" if identity else "nobody"
+        scope_key = hashlib.sha256(f"{who}\n{request.method} {request.url.path}\n{key}".encode()).hexdigest()
         lock = edge.locks.take(scope_key)
         try:
             async with lock:
@@ -89,11 +98,6 @@ class CreatingRoute(StrictRoute):
             await edge_of(request).engine.security.answers.keep(*at, answer)
         except Unavailable:  # what was done is done, and the caller must hear of it
             log.warning("an answer could not be kept for its Idempotency-Key", exc_info=True)
-
-
-def _scope_key(identity: Identity | None, request: Request, key: str) -> str:
-    who = f"{identity.scope}\n{identity.subject}" if identity else ""
-    return hashlib.sha256(f"{who}\n{request.method} {request.url.path}\n{key}".encode()).hexdigest()
 
 
 def _again(first: StoredAnswer) -> Response:

@@ -67,7 +67,7 @@ class _Heard(msgspec.Struct, tag_field="type", kw_only=True):
 
 
 class Welcome(_Heard, tag="welcome"):
-    """The state after every (re)connection."""
+    """The state after every (re)connection. `request` is the latest: open, on its trip, or ended without one lately."""
 
     rider_id: str
     request: dict[str, Any] | None

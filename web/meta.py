@@ -34,7 +34,7 @@ async def config(request: Request) -> Body:
         "city": engine.city.name,
         "centre": engine.city.centre._asdict(),
         "bounds": list(engine.city.bounds),
-        "gateway_url": engine.gateway_url or _gateway_url(request, web.gateway_port),
+        "gateway_url": _gateway_url(request, engine.gateway_port() if engine.gateway_port else web.gateway_port),
         "currency": settings.fares.currency,
         "open_console": web.open_console,
         "engine_time": rfc3339(engine.clock.now()),

@@ -15,6 +15,7 @@ from web.connection import Connection, refuse
 from web.edge import edge_of
 from web.engine import Engine
 from web.frames import FIELDS, ROW, STATUSES, Rows, frame
+from web.hub import GOING_AWAY
 from web.mercator import STEPS, MercatorBox
 from web.ports import Body
 from web.segments import named, supply_of
@@ -88,6 +89,11 @@ class OpsFeed:
             self._task.cancel()
             self._task = None
             self._last = []
+
+    def close(self) -> None:
+        """Begin to close every socket: the server is going away."""
+        for watcher in list(self._watchers):
+            watcher.close(GOING_AWAY, "the server is going away")
 
     def hello(self) -> Body:
         """How to read the frames."""

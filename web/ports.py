@@ -114,12 +114,17 @@ class Rides(Protocol):
     """Ride requests; a Body as RideRequestAnswer."""
 
     async def request(self, ask: RideAsk) -> Body:
-        """Make a ride request durable and start the search. Raises Conflict while the rider has one or is on a trip."""
+        """Make a ride request durable and start the search.
+
+        Raises Conflict while the rider has one or is on a trip, and when another ask had the same request_id.
+        """
         ...
 
     async def get(self, request_id: str) -> Body: ...
 
-    async def open_of_rider(self, rider_id: str) -> Body | None: ...
+    async def recent_of_rider(self, rider_id: str, within_s: float) -> Body | None:
+        """The rider's latest request, if it is open or ended at most so many engine seconds ago."""
+        ...
 
     async def cancel(self, request_id: str, by: Party) -> Body:
         """Cancel an open request; repeating is harmless. Raises Conflict once it has ended otherwise."""

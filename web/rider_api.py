@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from core.errors import Forbidden
 from core.geo import LatLng
+from runtime.auth import Identity
 from web.answers import CabList, QuoteAnswer, RiderAnswer, RideRequestAnswer, TripList
 from web.asks import CancelAsk, Lat, Lng, NewRider, QuoteAsk, RiderChange, RideRequestAsk, changes_of, page
 from web.auth import Anyone, Either, Rider, own, party, shown_to
@@ -85,19 +86,19 @@ async def request_ride(
     own(identity, ask.rider_id, "rider")
     if ask.mode is not None and identity.scope != "ops":
         raise Forbidden("only operators choose the mode")
-    return await engine_of(request).rides.request(ride_ask(ask, key, identity.scope == "ops"))
+    return await engine_of(request).rides.request(ride_ask(ask, key, identity))
 
 
-def ride_ask(ask: RideRequestAsk, key: str | None, by_ops: bool) -> RideAsk:
-    """The ask in the rooms' words; an idempotency key decides the request's id."""
+def ride_ask(ask: RideRequestAsk, key: str | None, by: Identity) -> RideAsk:
+    """The ask in the rooms' words; its caller's idempotency key decides the request's id."""
     return RideAsk(
         rider_id=ask.rider_id,
         pickup=ask.pickup.place(),
         dropoff=ask.dropoff.place(),
         quote_id=ask.quote_id,
         mode=ask.mode,
-        request_id=request_id_of(ask.rider_id, key) if key else None,
-        by_ops=by_ops,
+        request_id=request_id_of(by, ask.rider_id, key) if key else None,
+        by_ops=by.scope == "ops",
     )
 
 

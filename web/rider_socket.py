@@ -11,6 +11,7 @@ from fastapi import APIRouter, WebSocket
 
 from core.errors import Forbidden, HexcabError, InvalidInput, NotFound
 from core.geo import LatLng
+from runtime.auth import Identity
 from web.auth import socket_caller
 from web.connection import Connection, refuse
 from web.edge import Edge, edge_of
@@ -83,11 +84,14 @@ class RiderSocket:
         request, trip = None, None
         for _ in range(5):  # what is told while the state is read may be newer than what was read
             self._told_early = False
-            request = await self._engine.rides.open_of_rider(self._rider_id)
+            request = await self._engine.rides.recent_of_rider(self._rider_id, self._settings.recent_request_s)
             trip = await self._engine.trips.active_of_rider(self._rider_id)
             if not self._told_early:
                 break
         self._welcomed = True
+        running = None if trip is None else trip["trip_id"]
+        if request is not None and request["trip_id"] not in (None, running):
+            request = None  # its trip is over
         if trip is not None:
             self._follow(trip)
         return {"type": "welcome", "rider_id": self._rider_id, "request": request, "trip": trip}
@@ -128,7 +132,7 @@ class RiderSocket:
             pickup=book.pickup.place(),
             dropoff=book.dropoff.place(),
             quote_id=book.quote_id,
-            request_id=request_id_of(self._rider_id, key) if key else None,
+            request_id=request_id_of(Identity("rider", self._rider_id), self._rider_id, key) if key else None,
         )
 
     async def _cancel(self, cancel: Cancel) -> None:
@@ -155,11 +159,12 @@ class RiderSocket:
             await self._engine.wall.sleep(self._settings.cabs_every_s)
 
     def _follow(self, trip: Body) -> None:
-        self._trip = trip if trip["status"] in _RUNNING else None
-        if self._trip is None:
-            self._on_trip.clear()
-        else:
+        if trip["status"] in _RUNNING:
+            self._trip = trip
             self._on_trip.set()
+        elif self._trip is not None and self._trip["trip_id"] == trip["trip_id"]:  # others may end late, as with a fare
+            self._trip = None
+            self._on_trip.clear()
 
     async def _show_trip(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""What every HTTP call leaves behind: a request id, a log line, a metric; and the headers that keep browsers safe."""
+"""What every HTTP call leaves behind: an id, a log line, a metric; and the headers that keep browsers safe."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ class Telemetry:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _GOOD_ID.fullmatch(given) else f"{self._run}-{next(self._count):x}"
-        reset = telemetry.request_id.set(request_id)
+        call_id = given if _GOOD_ID.fullmatch(given) else f"{self._run}-{next(self._count):x}"
+        reset = telemetry.http_request.set(call_id)
         try:
             if scope["type"] == "http":
-                await self._http(scope, receive, send, request_id)
+                await self._http(scope, receive, send, call_id)
             else:
                 await self._app(scope, receive, send)
         finally:
-            telemetry.request_id.reset(reset)
+            telemetry.http_request.reset(reset)
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+    async def _http(self, scope: Scope, receive: Receive, send: Send, call_id: str) -> None:
         began, status = self._wall.now(), 0
 
         async def sending(message: Message) -> None:
@@ -63,7 +63,7 @@ class Telemetry:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
+                headers["X-Request-Id"] = call_id
                 for name, value in _SAFE_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from dataclasses import dataclass
 
 from accounts.model import Driver
 from accounts.service import DriverDesk as Accounts
-from app.wiring.board import Board
-from core.errors import Forbidden, NotFound, Unauthorized
+from app.wiring.trips import Audience
+from core.errors import Forbidden, HexcabError, NotFound, Unauthorized, Unavailable
 from dispatch.service import RideDesk
 from location.model import DriverState
 from location.supply import Supply
 from runtime.auth import Identity, Tickets, Tokens
-from trips.model import By
+from trips.model import By, Trip
 from trips.service import TripDesk
 from trips.views import trip_body
+
+_log = logging.getLogger("hexcab.drivers")
+_READS = 5  # of a driver's trip, when a trip begins or ends during each
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ class DriverRooms:
     rides: RideDesk
     trips: TripDesk
     supply: Supply
-    board: Board
+    audience: Audience
 
 
 class Desk:
@@ -35,13 +40,37 @@ class Desk:
         self._rooms = rooms
 
     async def state(self, driver_id: str) -> DriverState:
-        trip = await self._rooms.trips.active_of_driver(driver_id)
-        if trip is not None:
-            self._rooms.board.note(trip)
+        approved = await self._is_approved(driver_id)
+        offers = await self._rooms.rides.offer_messages(driver_id) if approved else []
+        trip = await self._trip_of(driver_id)  # last: nothing may be awaited between this and the answer
         return DriverState(
-            trip=None if trip is None else trip_body(trip, "driver"),
-            offers=await self._rooms.rides.offer_messages(driver_id),
+            trip=None if trip is None else trip_body(trip, "driver"), offers=offers, online=None if approved else False
         )
+
+    async def _is_approved(self, driver_id: str) -> bool:
+        """Whether the driver may work; the supply knows the car from here on, also after a restart."""
+        try:
+            driver = await self._rooms.accounts.get(driver_id)
+        except NotFound:
+            return False
+        self._rooms.supply.set_vehicle(driver_id, driver.vehicle.vehicle_class)
+        return driver.status == "approved"
+
+    async def _trip_of(self, driver_id: str) -> Trip | None:
+        """The driver's trip, which the driver is busy with on return; without one, the driver is free."""
+        audience = self._rooms.audience
+        for _ in range(_READS):
+            before = audience.trip_of(driver_id)
+            trip = await self._rooms.trips.active_of_driver(driver_id)
+            if audience.trip_of(driver_id) != before:
+                continue  # a trip began or ended meanwhile: what was read may be older
+            if trip is None:
+                if before is not None:
+                    audience.no_trip(driver_id, before)
+                return None
+            if audience.note(trip):
+                return trip
+        raise Unavailable("the trip of this driver changes too fast to be read; connect again")
 
     async def status(self, driver_id: str, online: bool) -> None:
         if not online:
@@ -57,7 +86,9 @@ class Desk:
         await self._rooms.rides.driver_gone(driver_id)
 
     async def accept(self, driver_id: str, offer_id: str) -> None:
-        await self._rooms.rides.accept(driver_id, offer_id)
+        accepted = await self._rooms.rides.accept(driver_id, offer_id)
+        with contextlib.suppress(Unavailable):  # it is committed: TripAssigned tells once the store is back
+            await self._rooms.audience.opened(accepted.trip_id)
 
     async def decline(self, driver_id: str, offer_id: str, reason: str | None) -> None:
         await self._rooms.rides.decline(driver_id, offer_id, reason)
@@ -95,12 +126,19 @@ class DriverTokens:
 
 
 class AccountWatch:
-    """accounts' DriverWatch: the supply knows the car, and a suspended driver is offered nothing more."""
+    """accounts' DriverWatch: the supply knows the car; who is suspended leaves it, and open offers go elsewhere."""
 
-    def __init__(self, supply: Supply) -> None:
+    def __init__(self, supply: Supply, rides: RideDesk) -> None:
         self._supply = supply
+        self._rides = rides
 
     async def changed(self, driver: Driver) -> None:
-        self._supply.set_vehicle(driver.driver_id, driver.vehicle.vehicle_class)
-        if driver.status != "approved":
-            self._supply.set_online(driver.driver_id, False)
+        driver_id = driver.driver_id
+        self._supply.set_vehicle(driver_id, driver.vehicle.vehicle_class)
+        if driver.status == "approved":
+            return
+        self._supply.set_online(driver_id, False)
+        try:
+            await self._rides.driver_gone(driver_id)
+        except HexcabError as error:  # they end at their deadline, and cannot be accepted before
+            _log.warning("offers of a driver could not be ended: %s", error.detail, extra={"driver_id": driver_id})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 import numpy as np
 
 from accounts.model import RiderClass
@@ -29,6 +30,7 @@ from trips.history import History, TripPage
 from trips.model import By
 from trips.service import TripDesk
 from trips.views import trip_body
+from web.auth import party
 from web.ports import Body, FleetSnapshot, Listed, Page, Position, RideAsk, TravelTime
 
 _CAB_RINGS = 3  # of segments around a rider who watches
@@ -69,8 +71,8 @@ class Rides:
     async def get(self, request_id: str) -> Body:
         return request_body(await self._desk.get(request_id, None))  # the edge has checked whose it is
 
-    async def open_of_rider(self, rider_id: str) -> Body | None:
-        request = await self._desk.open_of_rider(rider_id)
+    async def recent_of_rider(self, rider_id: str, within_s: float) -> Body | None:
+        request = await self._desk.recent_of_rider(rider_id, within_s)
         return None if request is None else request_body(request)
 
     async def cancel(self, request_id: str, by: Party) -> Body:
@@ -86,16 +88,16 @@ class Trips:
         self._trails = trails
 
     async def get(self, trip_id: str, by: Identity) -> Body:
-        party = _by(by)
-        return trip_body(await self._desk.get(trip_id, party), party.party)
+        who = _by(by)
+        return trip_body(await self._desk.get(trip_id, who), who.party)
 
     async def active_of_rider(self, rider_id: str) -> Body | None:
         trip = await self._desk.active_of_rider(rider_id)
         return None if trip is None else trip_body(trip, "rider")
 
     async def cancel(self, trip_id: str, by: Identity, reason: str) -> Body:
-        party = _by(by)
-        return trip_body(await self._desk.cancel(trip_id, party, reason), party.party)
+        who = _by(by)
+        return trip_body(await self._desk.cancel(trip_id, who, reason), who.party)
 
     async def rate(self, trip_id: str, by: Identity, stars: int) -> Body:
         await self._desk.rate(trip_id, _by(by), stars)
@@ -137,7 +139,7 @@ class Quotes:
             "distance_m": round(quote.distance_m, 1),
             "duration_s": round(quote.duration_s, 1),
             "pickup_eta_s": None if answer.pickup_eta_s is None else round(answer.pickup_eta_s, 1),
-            "fare": {"amount_minor": quote.fare.amount_minor, "currency": quote.fare.currency},
+            "fare": msgspec.structs.asdict(quote.fare),
             "surge": quote.surge,
             "expires_at": rfc3339(quote.expires_at),
         }
@@ -274,7 +276,7 @@ class Fleet:
 
 
 def _by(who: Identity) -> By:
-    return By(who.scope if who.scope in ("rider", "driver") else "ops", who.subject)
+    return By(party(who), who.subject)
 
 
 def _listed(page: TripPage, party: Party) -> Listed:

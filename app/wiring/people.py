@@ -14,7 +14,7 @@ from accounts.model import Driver, DriverPatch, NewDriver, NewRider, Rider, Ride
 from accounts.service import DriverDesk, RiderDesk
 from accounts.sessions import SessionDesk
 from core.clock import rfc3339
-from core.errors import NotFound
+from core.errors import Conflict, NotFound
 from core.geo import FloatArray
 from runtime.auth import Identity
 from runtime.sql import Transaction
@@ -94,10 +94,12 @@ class StarRatings:
 
 
 async def driver_card(tx: Transaction, driver_id: str) -> DriverCard:
-    """trips' DriverCards: what a trip keeps of its driver. Raises NotFound."""
+    """trips' DriverCards: what a trip keeps of its driver. Raises NotFound, and Conflict not_approved."""
     driver = await find_driver(tx.connection, driver_id)
     if driver is None:
         raise NotFound(f"no driver {driver_id}")
+    if driver.status != "approved":  # suspended after the offer was made
+        raise Conflict(f"driver {driver_id} is {driver.status}, not approved", code="not_approved")
     vehicle = TripVehicle(driver.vehicle.plate, driver.vehicle.vehicle_class, driver.vehicle.seats)
     return DriverCard(TripDriver(driver.name, driver.rating), vehicle)
 

@@ -79,7 +79,7 @@ class Prices:
 
     async def promised(self, quote_id: str, rider_id: str) -> dispatch.Quoted:
         quote = await self._quotes.get(quote_id, rider_id)
-        return dispatch.Quoted(pickup=quote.pickup, dropoff=quote.dropoff, fare=quote.fare, expires_at=quote.expires_at)
+        return dispatch.Quoted(pickup=quote.pickup, dropoff=quote.dropoff, fare=quote.fare)
 
     async def estimate(self, pickup: LatLng, dropoff: LatLng) -> Money:
         metres, seconds = road_leg(self._city, pickup, dropoff)

@@ -6,10 +6,13 @@ import numpy as np
 
 from app.wiring.board import Board
 from app.wiring.rides import Apps
+from core.errors import Unavailable
 from core.events import AnyEvent, TripAssigned
 from core.geo import haversine_m
 from core.money import Money
+from core.recent import Recent
 from dispatch.adapters.sql import end_trip
+from location.live import LiveDrivers
 from location.ports import TrailLog
 from location.supply import Supply
 from maps.routes import RouteWorkers
@@ -21,40 +24,61 @@ from trips.model import QuoteTerms, Trip
 from trips.ports import Driven, FareAsk, LiveTrips
 from trips.views import trip_body
 
+_RECENT_STEPS = 20_000  # of trips, that a repeated event is told apart by
+
 
 class Audience:
-    """trips' TripAudience: the rider, the driver, the supply and the operators' board."""
+    """trips' TripAudience: the rider, the driver, the supply and the operators' board.
+
+    Only one who notes a trip makes its driver busy or free. Late news changes nothing: a trip may have ended while
+    somebody who had read it waited.
+    """
 
     def __init__(self, apps: Apps, supply: Supply, board: Board, live: LiveTrips) -> None:
         self._apps = apps
         self._supply = supply
         self._board = board
         self._live = live
+        self._told: Recent[tuple[str, int]] = Recent(_RECENT_STEPS)
 
     async def assigned(self, event: AnyEvent) -> None:
         """A trip was opened; told again after a crash, as it is now."""
-        if not isinstance(event, TripAssigned):
-            return
-        trip = await self._live.get(event.trip_id)
-        if trip is None:  # it ended and is archived already
-            return
-        await self.changed(trip)
-        now = await self._live.get(event.trip_id)
-        if now is not None and now.status != trip.status:  # a step was taken while we told of the one before
-            await self.changed(now)
+        if isinstance(event, TripAssigned):
+            await self.opened(event.trip_id)
+
+    async def opened(self, trip_id: str) -> None:
+        """A trip was opened: take it over and tell, unless that was done. Raises Unavailable."""
+        trip = await self._live.get(trip_id)
+        if trip is not None:  # otherwise it ended and is archived already
+            await self.changed(trip)
 
     async def changed(self, trip: Trip) -> None:
-        self._board.note(trip)
-        if trip.active:
-            self._supply.set_busy(trip.driver_id, trip.trip_id)
-        else:
-            driver = self._supply.live.get(trip.driver_id)
-            if driver is not None and driver.trip_id == trip.trip_id:
-                self._supply.set_free(trip.driver_id)
-        await self._tell(trip)
+        if self.note(trip) and self._told.add((trip.trip_id, len(trip.steps))):
+            await self._tell(trip)
 
     async def priced(self, trip: Trip) -> None:
         await self._tell(trip)
+
+    def note(self, trip: Trip) -> bool:
+        """Take over what a trip says of its driver; False when later news was noted before."""
+        if not self._board.note(trip):
+            return False
+        if trip.active:
+            self._supply.set_busy(trip.driver_id, trip.trip_id)
+        elif self.trip_of(trip.driver_id) == trip.trip_id:
+            self._supply.set_free(trip.driver_id)
+        return True
+
+    def no_trip(self, driver_id: str, trip_id: str) -> None:
+        """The store says that the driver is not on this trip any more."""
+        self._board.no_trip(driver_id, trip_id)
+        if self.trip_of(driver_id) == trip_id:
+            self._supply.set_free(driver_id)
+
+    def trip_of(self, driver_id: str) -> str | None:
+        """The trip that keeps the driver busy."""
+        driver = self._supply.live.get(driver_id)
+        return None if driver is None else driver.trip_id
 
     async def _tell(self, trip: Trip) -> None:
         await self._apps.tell_rider(trip.rider_id, {"type": "trip", **trip_body(trip, "rider")})
@@ -64,11 +88,14 @@ class Audience:
 class MatchedDistance:
     """trips' TripDistance: the trail of the ride itself, matched to the roads by Valhalla."""
 
-    def __init__(self, trails: TrailLog, routes: RouteWorkers) -> None:
+    def __init__(self, trails: TrailLog, routes: RouteWorkers, drivers: LiveDrivers) -> None:
         self._trails = trails
         self._routes = routes
+        self._drivers = drivers
 
     async def __call__(self, trip: Trip) -> Driven:
+        if trip.trip_id in self._drivers.undurable:  # the log is away: a part of the trail is no basis for a price
+            raise Unavailable(f"the trail of trip {trip.trip_id} is not complete yet", code="trail_incomplete")
         trail = await self._trails.of_trip(trip.trip_id)
         since_ms = (trip.started_at or trip.assigned_at) * 1000
         riding = trail.ts >= since_ms  # the way to the pickup is not the rider's to pay

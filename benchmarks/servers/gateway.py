@@ -72,7 +72,8 @@ async def serve(key: str, box: tuple[float, float, float, float], trail_file: Pa
     """Serve until SIGTERM."""
     tokens = Tokens(bytes.fromhex(key))
     clock = SystemClock()
-    settings = LocationSettings(keep_idle_pings=trail_file is not None)
+    # the client's drives begin a day back, and every driver is to be kept in the supply as if it were now
+    settings = LocationSettings(keep_idle_pings=trail_file is not None, fresh_s=2 * 86_400.0)
     store = MemorySupply()
     supply = Supply(LiveDrivers(), store, clock, fresh_s=settings.fresh_s)
 

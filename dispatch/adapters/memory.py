@@ -38,6 +38,8 @@ class MemoryRequestBook:
         self._rows = rows
 
     async def add(self, request: RideRequest) -> None:
+        if request.request_id in self._rows.requests:
+            raise Conflict("there is a ride request of this id", code="request_exists")
         if request.rider_id in self._rows.open_riders.values():
             raise Conflict("the rider has an open request or an active trip", code="rider_busy")
         self._rows.requests[request.request_id] = request
@@ -119,9 +121,10 @@ class MemoryStore:
         request = self._rows.requests.get(request_id)
         return None if request is None else (request, self._rows.of_request(request_id))
 
-    async def open_of_rider(self, rider_id: str) -> RideRequest | None:
-        found = (r for r in self._rows.requests.values() if r.rider_id == rider_id and r.is_open)
-        return next(found, None)
+    async def latest_of_rider(self, rider_id: str) -> RideRequest | None:
+        mine = [request for request in self._rows.requests.values() if request.rider_id == rider_id]
+        busy = self._rows.open_riders
+        return max(mine, key=lambda r: (r.request_id in busy, r.created_at, r.request_id), default=None)
 
     async def demand(self) -> Mapping[str, int]:
         return Counter(request.segment for request in self._rows.requests.values() if request.is_open)

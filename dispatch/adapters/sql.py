@@ -48,6 +48,7 @@ ride_requests = sa.Table(
     sa.Column("supply_seen", sa.Integer, nullable=False),
     sa.Column("counts", sa.Text, nullable=False),
     sa.Index(None, "status", "created_at"),
+    sa.Index(None, "rider_id", "created_at"),
 )
 
 offers = sa.Table(
@@ -87,7 +88,8 @@ class SqlRequestBook:
 
     async def add(self, request: RideRequest) -> None:
         busy = Conflict("the rider has an open request or an active trip", code="rider_busy")
-        with unique({"open_rider": busy}):
+        taken = Conflict("there is a ride request of this id", code="request_exists")
+        with unique({"open_rider": busy, "request_id": taken, "PRIMARY": taken}):  # MariaDB's name of a primary key
             values = _request_row(request) | {"open_rider": request.rider_id}
             await self._connection.execute(sa.insert(ride_requests).values(values))
 
@@ -168,10 +170,16 @@ class SqlStore:
             row = (await connection.execute(query)).mappings().first()
             return None if row is None else (_request(row), await _offers_of(connection, request_id))
 
-    async def open_of_rider(self, rider_id: str) -> RideRequest | None:
-        mine = (ride_requests.c.open_rider == rider_id) & ride_requests.c.status.in_(OPEN_REQUEST)
+    async def latest_of_rider(self, rider_id: str) -> RideRequest | None:
+        columns = ride_requests.c
+        query = (
+            sa.select(ride_requests)
+            .where(columns.rider_id == rider_id)
+            .order_by(columns.open_rider.is_(None), columns.created_at.desc(), columns.request_id.desc())
+            .limit(1)
+        )
         async with self._database.reading() as connection:
-            row = (await connection.execute(sa.select(ride_requests).where(mine))).mappings().first()
+            row = (await connection.execute(query)).mappings().first()
         return None if row is None else _request(row)
 
     async def demand(self) -> Mapping[str, int]:

@@ -8,6 +8,7 @@ from core.errors import HexcabError
 from location.messages import Accept, Arrive, Board, Cancel, Command, Complete, Decline, Error, Status
 from location.ports import DriverDesk
 from location.supply import Supply
+from location.trail import TrailWriter
 
 _log = logging.getLogger(__name__)
 
@@ -15,9 +16,10 @@ _log = logging.getLogger(__name__)
 class Commands:
     """Follows commands through the DriverDesk and keeps the live table in step."""
 
-    def __init__(self, desk: DriverDesk, supply: Supply) -> None:
+    def __init__(self, desk: DriverDesk, supply: Supply, writer: TrailWriter) -> None:
         self._desk = desk
         self._supply = supply
+        self._writer = writer
 
     async def follow(self, driver_id: str, command: Command) -> Error | None:
         """Do what the driver asks; returns what to tell them when it cannot be done."""
@@ -46,6 +48,8 @@ class Commands:
             case Board(trip_id=trip_id, start_code=code):
                 await desk.board(driver_id, trip_id, code)
             case Complete(trip_id=trip_id):
+                # the trip is priced by its trail as soon as it is completed
+                await self._writer.make_durable(self._supply.live.driver(driver_id))
                 await desk.complete(driver_id, trip_id)
             case Cancel(trip_id=trip_id, reason=reason):
                 await desk.cancel(driver_id, trip_id, reason)

@@ -67,6 +67,7 @@ class Connection(WSListener):
         "heard",
         "heard_at",
         "pinged",
+        "told_skew",
         "welcomed",
     )
 
@@ -80,6 +81,7 @@ class Connection(WSListener):
         self.closing = False
         self.heard = True
         self.pinged = False
+        self.told_skew = False  # that the app's clock is wrong
         self._codec = codec
         self._read = codec.read
         self._data_kind = WSMsgType.BINARY if codec.binary else WSMsgType.TEXT
@@ -153,6 +155,14 @@ class Connection(WSListener):
     def error(self, code: str, detail: str, *, seq: int | None = None, about: str | None = None) -> None:
         """Tell the driver's app what is wrong. The connection stays."""
         self.send(Error(code, detail, seq, about))
+
+    def hint_skew(self, behind_s: float) -> None:
+        """A ping that should be of this moment is so old, and places nobody: say so once, unless it is a trifle."""
+        if -self._settings.max_future_s <= behind_s <= self._settings.fresh_s:
+            return
+        self.told_skew = True
+        off = f"{abs(behind_s):.0f} s {'behind' if behind_s > 0 else 'ahead of'} the engine's time"
+        self.error("clock_skew", f"ts: this ping is {off}; set the clock, or send what was buffered as pings")
 
     def probe(self) -> None:
         """Send a ping frame: a living client answers it."""

@@ -8,24 +8,16 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
-import msgspec
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
-from core.errors import Forbidden, HexcabError, InvalidInput, NotFound, Unauthorized, Unavailable
+from core.errors import Forbidden, HexcabError, InvalidInput, NotFound, Unauthorized
 from location.messages import CODECS, JSON, Codec
 from location.ports import Authorize
+from runtime.problems import MEDIA_TYPE, answer_to
 
 PATH = b"/v1/driver/ws"
 
 _MAX_QUERY_FIELDS = 16
-
-_STATUS: tuple[tuple[type[HexcabError], HTTPStatus], ...] = (
-    (Unauthorized, HTTPStatus.UNAUTHORIZED),
-    (Forbidden, HTTPStatus.FORBIDDEN),
-    (NotFound, HTTPStatus.NOT_FOUND),
-    (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
-    (InvalidInput, HTTPStatus.BAD_REQUEST),
-)
 
 
 class Admitted(NamedTuple):
@@ -56,23 +48,10 @@ def admit(request: WSUpgradeRequest, authorize: Authorize) -> Admitted:
 
 def refusal(error: HexcabError) -> WSUpgradeResponseWithListener:
     """The HTTP answer (problem+json) to a request that is not admitted."""
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
-    headers = {"Content-Type": "application/problem+json"}
-    if status is HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, Unavailable):
-        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-    body = msgspec.json.encode(
-        {
-            "type": "about:blank",
-            "title": status.phrase,
-            "status": status.value,
-            "detail": error.detail,
-            "code": error.code,
-            "errors": [],
-        }
-    )
-    return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(status, body, headers), None)
+    answer = answer_to(error)
+    headers = {"Content-Type": MEDIA_TYPE, **answer.headers}
+    response = WSUpgradeResponse.create_error_response(HTTPStatus(answer.status), answer.body, headers)
+    return WSUpgradeResponseWithListener(response, None)
 
 
 def _bearer(header: str | None) -> str | None:
@@ -80,7 +59,7 @@ def _bearer(header: str | None) -> str | None:
         return None
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthorized("the Authorization header must be: Bearer <token>")
+        raise Unauthorized("the Authorization header must be: Bearer <token>", code="bad_token")
     return token.strip()
 
 

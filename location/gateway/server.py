@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -59,14 +60,13 @@ class Gateway:
         self._clock = parts.clock
         self._supply = parts.supply
         self._live = parts.supply.live
-        self._writer = TrailWriter(parts.trail, self._live, settings)
+        self._writer = TrailWriter(parts.trail, self._live, settings, self._durable)
         self._path = PingPath(self._live, self._writer, parts.segment_of, settings, inside=parts.inside)
         self._acks = Acks(parts.clock, settings)
         self._presence: HostPresence[Connection] = HostPresence()
         self._lanes = Lanes(settings.max_commands)
-        self._commands = Commands(parts.desk, parts.supply)
+        self._commands = Commands(parts.desk, parts.supply, self._writer)
         self._traffic = Traffic()
-        self._appending = asyncio.Lock()
         self._everyone_left = asyncio.Event()
         self._draining = False
         self._server: asyncio.Server | None = None
@@ -94,7 +94,7 @@ class Gateway:
                 backlog=4096,
             )
         except OSError as error:
-            reason = error.strerror or str(error)
+            reason = os.strerror(error.errno) if error.errno else str(error)  # asyncio's own words hide the port
             raise Unavailable(f"port {port} on {host} cannot be opened: {reason}", code="port_unavailable") from error
         settings, wall, engine = self._settings, asyncio.sleep, self._clock.sleep
         steps = (
@@ -112,7 +112,7 @@ class Gateway:
         self._draining = True
         if self._server is not None:
             self._server.close()
-        await self._append()
+        await self._writer.flush()
         for connection in self._presence:
             self._acks.send(connection)
             connection.close(RESTART, "the server restarts; connect again")
@@ -133,7 +133,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        await self._append()
+        await self._writer.flush()
         await self._supply.flush()
 
     def deliver(self, driver_id: str, message: dict[str, Any]) -> bool:
@@ -189,10 +189,13 @@ class Gateway:
 
     def ping(self, connection: Connection, ping: Ping) -> None:
         """The driver's position: the hot path."""
-        if self._path.take(connection.driver, ping, self._clock.now()):
-            self._acks.owe(connection)
-        else:
+        driver, now = connection.driver, self._clock.now()
+        if not self._path.take(driver, ping, now):
             connection.close(TRY_LATER, "pings of trips cannot be kept now")
+            return
+        self._acks.owe(connection)
+        if not driver.placed and not connection.told_skew:
+            connection.hint_skew(now - ping.ts / 1000.0)
 
     def said(self, connection: Connection, message: Pings | Command) -> None:
         """Every other message: buffered pings at once, commands in their turn."""
@@ -229,6 +232,7 @@ class Gateway:
         except Exception:
             connection.close(INTERNAL)
             raise
+        # nothing is awaited since the desk has made sure of it: a trip that has ended would keep the driver busy
         if state.trip is not None and isinstance(state.trip.get("trip_id"), str):
             self._supply.set_busy(driver_id, state.trip["trip_id"])
         if state.online is not None:
@@ -259,11 +263,7 @@ class Gateway:
 
     async def _flush_trail(self) -> None:
         if self._writer.due():
-            await self._append()
-
-    async def _append(self) -> None:
-        async with self._appending:
-            await self._writer.flush(self._durable)
+            await self._writer.flush()
 
     def _durable(self, driver: Driver) -> None:
         connection = self._presence.get(driver.id)

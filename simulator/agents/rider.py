@@ -172,8 +172,9 @@ class RiderAgent:
             case "welcome":
                 self._welcomed = True
                 self._world.recorder.connected("rider", self._me.id)
-                if message.get("request") is not None:
-                    self._see_request(message["request"])
+                request = message.get("request")
+                if request is not None and (self._request is not None or request["status"] not in _FAILED):
+                    self._see_request(request)  # before the booking, one that failed is of an earlier ride
                 if message.get("trip") is not None:
                     self._see_trip(message["trip"])
                 self._news.set()

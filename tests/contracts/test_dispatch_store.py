@@ -204,13 +204,37 @@ async def test_open_requests_come_oldest_first(store: Store) -> None:
     assert [request.request_id for request in await store.open_requests()] == ["req_1", "req_3"]
 
 
-async def test_a_rider_finds_the_request_whose_search_goes_on(store: Store) -> None:
-    assert await store.open_of_rider("rdr_1") is None
+async def test_a_rider_finds_the_latest_request_open_or_ended(store: Store) -> None:
+    assert await store.latest_of_rider("rdr_1") is None
+    await add(store, a_request("req_9"))
+    assert await store.latest_of_rider("rdr_1") == a_request("req_9")
+    assert await store.latest_of_rider("rdr_2") is None
+    ended = a_request("req_9", status="cancelled", ended_at=101.0)
+    await save(store, ended)
+    assert await store.latest_of_rider("rdr_1") == ended
+    later = a_request("req_1", created_at=102.0)
+    await add(store, later)
+    assert await store.latest_of_rider("rdr_1") == later
+
+
+async def test_of_requests_of_one_moment_the_latest_is_the_one_that_keeps_the_rider_busy(store: Store) -> None:
+    await add(store, a_request("req_9"))
+    await save(store, a_request("req_9", status="cancelled", ended_at=100.0))
+    await add(store, a_request("req_1"))
+    assert await store.latest_of_rider("rdr_1") == a_request("req_1")
+    assigned = a_request("req_1", status="assigned", trip_id="trip_1", ended_at=100.0)
+    await save(store, assigned)
+    assert await store.latest_of_rider("rdr_1") == assigned
+
+
+async def test_an_id_is_taken_once_even_when_its_rider_is_free(store: Store) -> None:
+    ended = a_request(status="cancelled", ended_at=101.0)
     await add(store, a_request())
-    assert await store.open_of_rider("rdr_1") == a_request()
-    assert await store.open_of_rider("rdr_2") is None
-    await save(store, a_request(status="assigned", trip_id="trip_1"))
-    assert await store.open_of_rider("rdr_1") is None
+    await save(store, ended)
+    with pytest.raises(Conflict) as taken:
+        await add(store, a_request(rider_id="rdr_2"))
+    assert taken.value.code == "request_exists"
+    assert await store.request("req_1") == ended
 
 
 async def test_demand_counts_open_requests_by_segment(store: Store) -> None:

@@ -50,7 +50,7 @@ async def test_a_driver_whose_trip_ended_at_once_is_soon_asked_again(world: Worl
     await world.desk.accept("a", (await world.offer_to(request, "a")).offer_id)
     again = await world.ask("rdr_2")
     assert await world.by_driver(again) == {}, "the supply may not know yet that the driver is busy"
-    await world.advance(4)
+    await world.advance(8)
     assert await world.by_driver(again) == {"a": "open"}
 
 
@@ -187,7 +187,8 @@ async def test_accept_after_the_deadline_is_refused(world: World) -> None:
     world.drivers("a")
     request = await world.ask()
     offer = await world.offer_to(request, "a")
-    await world.clock.advance(12, settle_s=0)
+    await world.advance(11)
+    await world.clock.advance(1, settle_s=0)
     with pytest.raises(Conflict) as refused:
         await world.desk.accept("a", offer.offer_id)
     assert refused.value.code == "offer_expired"
@@ -325,18 +326,86 @@ async def test_only_operators_choose_the_mode(world: World) -> None:
     assert await world.by_driver(request) == {"a": "open"}
 
 
-async def test_a_quote_must_be_the_riders_own_and_unexpired_and_for_these_places(world: World) -> None:
-    good = Quoted(pickup=CENTRE, dropoff=AIRPORT, fare=Money(9_900, "SEK"), expires_at=world.clock.now() + 60)
+async def test_the_same_ask_with_the_same_id_is_the_same_request_even_when_it_has_ended(world: World) -> None:
+    request = await world.ask(request_id="req_tap")
+    assert await world.ask(request_id="req_tap") == request
+    ended = await world.desk.cancel("req_tap", "rdr_1")
+    await world.settled()
+    assert await world.ask(request_id="req_tap") == ended
+    assert len(await world.events_of(RideRequested)) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"rider_id": "rdr_2"},
+        {"pickup": north_of(CENTRE, 1)},
+        {"dropoff": north_of(AIRPORT, 1)},
+        {"quote_id": "quo_1"},
+        {"mode": "best", "by_ops": True},
+        {"seats": 6},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+async def test_another_ask_with_the_same_id_conflicts_also_after_the_search(
+    world: World, other: dict[str, object]
+) -> None:
+    request = await world.ask(request_id="req_tap")
+    for _ in range(2):
+        with pytest.raises(Conflict) as refused:
+            await world.ask(**{"rider_id": "rdr_1", "request_id": "req_tap", **other})  # type: ignore[arg-type]
+        assert refused.value.code == "idempotency_conflict"
+        if (await world.now(request)).is_open:
+            await world.desk.cancel("req_tap", None)
+            await world.settled()
+    assert len(await world.events_of(RideRequested)) == 1
+
+
+async def test_the_same_ask_side_by_side_is_one_request(world: World) -> None:
+    ask = RequestRide(rider_id="rdr_1", pickup=CENTRE, dropoff=AIRPORT, request_id="req_tap")
+    answers = await asyncio.gather(*(world.desk.request_ride(ask) for _ in range(5)))
+    await world.settled()
+    world.request_ids.append("req_tap")
+    assert {answer.request_id for answer in answers} == {"req_tap"}
+    assert len(await world.events_of(RideRequested)) == 1
+    assert world.delivery.statuses("rdr_1") == ["searching"]
+
+
+async def test_side_by_side_another_ask_of_the_same_id_conflicts_and_another_id_finds_the_rider_busy(
+    world: World,
+) -> None:
+    one = RequestRide(rider_id="rdr_1", pickup=CENTRE, dropoff=AIRPORT, request_id="req_tap")
+    asks = [one, msgspec.structs.replace(one, dropoff=CENTRE), msgspec.structs.replace(one, request_id="req_other")]
+    first, *refused = await asyncio.gather(*(world.desk.request_ride(ask) for ask in asks), return_exceptions=True)
+    await world.settled()
+    world.request_ids.append("req_tap")
+    assert not isinstance(first, BaseException)
+    assert [error.code for error in refused if isinstance(error, Conflict)] == ["idempotency_conflict", "rider_busy"]
+
+
+async def test_a_rider_finds_the_last_request_until_it_ended_too_long_ago(world: World) -> None:
+    assert await world.desk.recent_of_rider("rdr_1", 10) is None
+    request = await world.ask()
+    assert await world.desk.recent_of_rider("rdr_1", 10) == await world.now(request)
+    await world.advance(120)
+    after = await world.desk.recent_of_rider("rdr_1", 10)
+    assert after is not None
+    assert after.status == "no_driver"
+    await world.advance(10)
+    assert await world.desk.recent_of_rider("rdr_1", 10) == after
+    await world.advance(1)
+    assert await world.desk.recent_of_rider("rdr_1", 10) is None
+
+
+async def test_a_quote_must_be_the_riders_own_and_for_these_places(world: World) -> None:
+    good = Quoted(pickup=CENTRE, dropoff=AIRPORT, fare=Money(9_900, "SEK"))
     world.quotes.quotes["quo_1", "rdr_1"] = good
-    world.quotes.quotes["quo_2", "rdr_1"] = msgspec.structs.replace(good, expires_at=world.clock.now())
     world.quotes.quotes["quo_3", "rdr_1"] = msgspec.structs.replace(good, dropoff=north_of(AIRPORT, 500))
     with pytest.raises(NotFound):
         await world.ask("rdr_2", quote_id="quo_1")
-    with pytest.raises(InvalidInput) as expired:
-        await world.ask(quote_id="quo_2")
     with pytest.raises(InvalidInput) as mismatch:
         await world.ask(quote_id="quo_3")
-    assert (expired.value.code, mismatch.value.code) == ("quote_expired", "quote_mismatch")
+    assert mismatch.value.code == "quote_mismatch"
     world.drivers("a")
     request = await world.ask(quote_id="quo_1")
     assert request.fare == Money(9_900, "SEK")

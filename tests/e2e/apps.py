@@ -23,7 +23,7 @@ from runtime.auth import Scope, Tokens
 from runtime.datadir import DataDir
 from tests.e2e.engine_process import EngineProcess
 
-_BEGINS_EARLIER_MS = 60_000  # pings are dated by their place in the story: a drive takes no wall time
+_BEGINS_EARLIER_MS = 1_000  # the first ping is of this moment: a driver is as fresh as the ping says
 PATIENCE_S = 45.0  # of wall time, for anything that has to happen; the machine may be busy with other things
 Message = dict[str, Any]
 
@@ -136,15 +136,17 @@ class DriverApp(App):
     """A driver's app: it numbers its pings and dates them by the engine's time."""
 
     driver_id: str
+    engine_ms: Callable[[], Awaitable[int]]
     seq = 0
     ts = 0
 
-    async def begin(self, engine_ms: int) -> Message:
+    async def begin(self, engine_ms: Callable[[], Awaitable[int]]) -> Message:
         """Hear the welcome and go on from there."""
         welcome = await self.hear("welcome")
         self.driver_id = welcome["driver_id"]
         self.seq = welcome["last_seq"]
-        self.ts = engine_ms - _BEGINS_EARLIER_MS
+        self.engine_ms = engine_ms
+        self.ts = await engine_ms() - _BEGINS_EARLIER_MS
         return welcome
 
     async def ping(self, at: LatLng, after_s: float = 1.0) -> int:
@@ -173,6 +175,7 @@ class DriverApp(App):
         async def work() -> None:
             with contextlib.suppress(ConnectionClosed):
                 while True:
+                    self.ts = max(self.ts, await self.engine_ms() - 1_000)
                     await self.ping(at)
                     await asyncio.sleep(0.2)
 
@@ -264,7 +267,7 @@ class Outside:
         async with connect(f"{self.engine.gateway_url}/v1/driver/ws{query}", **more) as socket:
             app = DriverApp(socket, await self._schema(), ("driver_to_server", "server_to_driver"))
             try:
-                welcome = await app.begin(await self.engine_ms())
+                welcome = await app.begin(self.engine_ms)
                 if at is not None:
                     await app.say("status", online=True)
                     await app.ping(at)
@@ -298,15 +301,26 @@ class Outside:
             finally:
                 await app.left()
 
-    async def seen(self, driver_id: str, at: LatLng) -> None:
-        """Wait until riders around a place see a driver there."""
+    async def seen(self, driver_id: str, at: LatLng, *, wanted: bool = True) -> None:
+        """Wait until riders around a place see a driver there, or do not."""
         async with self.api() as api:
 
             async def look() -> bool:
                 near = await api.get("/v1/cabs", params={"lat": at.lat, "lng": at.lng, "limit": 50})
-                return driver_id in [cab["driver_id"] for cab in near.json()["items"]]
+                return (driver_id in [cab["driver_id"] for cab in near.json()["items"]]) == wanted
 
-            await until(look, "the supply's sight of the driver")
+            await until(look, "a change of the supply")
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The engine runs while the block lasts, and ends well; it may be started anew in between."""
+        await self.engine.start()
+        try:
+            yield
+        except BaseException:
+            self.engine.kill()
+            raise
+        assert await self.engine.stop() == 0, self.engine.last_words()
 
     async def _schema(self) -> Message:
         if not self.schema:

@@ -34,16 +34,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def outside(folder: Path) -> Iterator[Outside]:
     """The engine that most tests share, with the default settings."""
-    yield from _running(EngineProcess(folder / "main"))
+    yield from running(EngineProcess(folder / "main"))
 
 
 @pytest.fixture(scope="session")
 def hurried(folder: Path) -> Iterator[Outside]:
     """An engine whose clock runs 20 times as fast as the wall's; an offer lasts two seconds of the wall there."""
-    yield from _running(EngineProcess(folder / "fast", settings=HURRIED))
+    yield from running(EngineProcess(folder / "fast", settings=HURRIED))
 
 
-def _running(engine: EngineProcess) -> Iterator[Outside]:
+def running(engine: EngineProcess) -> Iterator[Outside]:
+    """A fixture's body: the engine runs until its tests are over, and then ends well."""
     try:
         asyncio.run(engine.start())
         yield Outside(engine)

@@ -150,7 +150,7 @@ async def test_metrics_and_logs_follow_a_ride(outside: Outside, places: Places) 
     async def logged() -> bool:
         lines = [json.loads(line) for line in outside.engine.log.read_text().splitlines() if line.startswith("{")]
         assert all({"at", "level", "logger", "message"} <= set(line) for line in lines)
-        access = [line for line in lines if line.get("request_id") == "from-the-test"]
+        access = [line for line in lines if line.get("http_request_id") == "from-the-test"]
         of_ride = [line for line in lines if line.get("request_id") == trip["request_id"]]
         of_trip = [line for line in lines if line.get("trip_id") == trip["trip_id"]]
         return bool(access and of_ride and of_trip)

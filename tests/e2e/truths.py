@@ -128,7 +128,7 @@ class Truths:
             assert row["rider_id"] == rider_id
             if row["status"] in ENDED:
                 assert told_status.get(request_id) == row["status"], (
-                    str(row) + f"{request_id} is {row['status']}, its rider was told {told_status.get(request_id)}"
+                    f"{request_id} is {row['status']}, its rider was told {told_status.get(request_id)}"
                 )
         for trip_id, people in told.items():
             assert trip_id in self.trips, f"{trip_id} was told and does not exist"

@@ -34,7 +34,8 @@ async def test_without_a_good_token_nobody_comes_in(street: Any) -> None:
     assert (await refused(street))[0] == 401
     status, body = await refused(street, additional_headers=bearer("nonsense"))
     assert (status, body["code"], body["status"]) == (401, "bad_token", 401)
-    assert (await refused(street, additional_headers={"Authorization": "Basic abc"}))[0] == 401
+    status, body = await refused(street, additional_headers={"Authorization": "Basic abc"})
+    assert (status, body["code"]) == (401, "bad_token")
     assert street.gateway.counts().refused_handshakes == 3
 
 
@@ -55,7 +56,7 @@ async def test_a_ticket_opens_the_socket_too(street: Any) -> None:
 
 async def test_an_unknown_subprotocol_is_refused_by_name(street: Any) -> None:
     status, body = await refused(street, additional_headers=bearer("driver:drv_1"), subprotocols=["chat"])
-    assert (status, body["code"]) == (400, "unknown_subprotocol")
+    assert (status, body["code"], body["type"]) == (422, "unknown_subprotocol", "urn:hexcab:error:unknown_subprotocol")
     assert "hexcab.v1.msgpack" in body["detail"]
 
 
@@ -207,6 +208,37 @@ async def test_a_ping_from_the_future_is_counted_and_acked(street: Any) -> None:
         assert street.live.driver("drv_1").ts < 0
 
 
+async def test_a_driver_whose_clock_is_wrong_is_told_once(street: Any) -> None:
+    now_ms = int(street.clock.now() * 1000)
+    async with street.app() as app:
+        await app.say("status", online=True)
+        for seq, off_ms in ((1, -40_000), (2, -35_000), (3, 60_000)):
+            await app.say("ping", **street.at(seq, ts=now_ms + off_ms))
+        error = await app.hear("error")
+        assert (error["code"], "40 s behind" in error["detail"]) == ("clock_skew", True)
+        await app.acked(3)
+        assert await street.in_supply() == []
+        await app.say("ping", **street.at(4))
+        await app.acked(4)
+        await street.until(lambda: street.live.driver("drv_1").online)
+        assert await street.in_supply() == ["drv_1"]
+        assert street.gateway.counts().bad_messages == 0
+    async with street.app() as app:
+        await app.say("ping", **street.at(5, ts=now_ms + 60_000))
+        assert "60 s ahead" in (await app.hear("error"))["detail"]
+
+
+async def test_what_was_buffered_for_long_neither_places_a_driver_nor_alarms(street: Any) -> None:
+    now_ms = int(street.clock.now() * 1000)
+    async with street.app() as app:
+        await app.say("status", online=True)
+        await street.until(lambda: street.live.driver("drv_1").online)
+        await app.say("pings", items=[street.at(seq, ts=now_ms - 600_000 + 5_000 * seq) for seq in range(1, 11)])
+        assert (await app.hear())["type"] == "ack"
+        assert street.gateway.counts().pings_accepted == 10
+        assert await street.in_supply() == []
+
+
 async def test_an_idle_disconnected_driver_is_out_of_the_supply_at_once(street: Any) -> None:
     async with street.app() as app:
         await app.say("status", online=True)
@@ -278,6 +310,37 @@ class TestTrailQueue:
             await app.say("pings", items=[street.at(seq) for seq in range(1, 6)])
             await app.acked(5)
         assert street.gateway.counts().idle_pings_lost == 2
+
+
+class TestNoTicks:
+    @pytest.fixture
+    def location_settings(self) -> LocationSettings:
+        return LocationSettings(tick_s=30.0, close_grace_s=0.3)
+
+    async def test_a_trip_is_completed_only_after_the_pings_sent_before_are_durable(self, street: Any) -> None:
+        durable: list[int] = []
+
+        async def complete(_driver_id: str, trip_id: str) -> None:
+            durable.append(len(await street.trail.of_trip(trip_id)))
+
+        street.desk.complete = complete
+        street.supply.set_busy("drv_1", "trip_1")
+        async with street.app() as app:
+            await app.say("pings", items=[street.at(seq) for seq in range(1, 51)])
+            await app.say("complete", trip_id="trip_1")
+            await app.say("complete", trip_id="trip_1")
+            await street.until(lambda: len(durable) == 2)
+        assert durable == [50, 50]
+        assert street.live.undurable == {}
+
+    async def test_a_log_that_is_away_does_not_hold_up_the_end_of_a_trip(self, street: Any) -> None:
+        street.supply.set_busy("drv_1", "trip_1")
+        street.trail.away = True
+        async with street.app() as app:
+            await app.say("ping", **street.at(1))
+            await app.say("complete", trip_id="trip_1")
+            await street.until(lambda: ("complete", "drv_1", "trip_1") in street.desk.calls)
+        assert street.live.undurable == {"trip_1": 1}
 
 
 # commands

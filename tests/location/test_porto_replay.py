@@ -34,7 +34,13 @@ from tests.location.conftest import FakeDesk
 
 _log = logging.getLogger(__name__)
 
-SETTINGS = LocationSettings(tick_s=0.02, ack_every_s=0.02, max_frames_per_s=1e6, flood_burst=100_000)
+SETTINGS = LocationSettings(
+    tick_s=0.02,
+    ack_every_s=0.02,
+    max_frames_per_s=1e6,
+    flood_burst=100_000,
+    fresh_s=2 * 86_400.0,  # it is a replay: the morning's last pings are to be found in the supply
+)
 WINDOW = 64  # pings of one driver on their way
 AREA = (41.05, 41.30, -8.75, -8.45)  # south, north, west, east: some of the trips leave it
 

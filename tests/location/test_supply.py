@@ -48,10 +48,10 @@ class Town:
         self.supply = Supply(self.live, self.store, clock, fresh_s=30.0)
         self._seq = 0
 
-    def ping(self, driver_id: str, segment: int = A) -> None:
+    def ping(self, driver_id: str, segment: int = A, *, age_s: float = 0.0) -> None:
         self._seq += 1
         now = self.clock.now()
-        at = Position(self._seq, int(now * 1000), 57.7, 11.97)
+        at = Position(self._seq, int((now - age_s) * 1000), 57.7, 11.97)
         self.live.move(self.live.driver(driver_id), at, segment, now)
 
     def come(self, driver_id: str, segment: int = A) -> None:
@@ -162,6 +162,42 @@ async def test_a_silent_driver_goes_stale_and_comes_back_with_a_ping(town: Town)
     assert await town.shown() == {}
     town.ping("drv_1")
     assert await town.shown() == {"drv_1": (A, ONLINE)}
+
+
+async def test_a_ping_from_the_buffer_is_as_old_as_it_says(town: Town) -> None:
+    town.come("drv_1")
+    town.ping("drv_1", B, age_s=600)
+    assert await town.shown() == {}
+    town.ping("drv_1", B, age_s=29)
+    assert await town.shown() == {"drv_1": (B, ONLINE)}
+    rows = await town.store.in_segments([B])
+    assert rows.seen_at.tolist() == [town.clock.now() - 29]
+
+
+async def test_a_phone_that_is_ahead_is_seen_now_and_no_later(town: Town) -> None:
+    town.come("drv_1")
+    town.ping("drv_1", age_s=-20)
+    assert town.live.driver("drv_1").seen_at == town.clock.now()
+
+
+async def test_a_driver_whose_pings_are_all_old_stays_out_of_the_store(town: Town) -> None:
+    town.live.set_connected("drv_1", True)
+    town.supply.set_online("drv_1", True)
+    for _ in range(20):
+        town.ping("drv_1", age_s=31)
+        assert await town.supply.flush() == 0
+        assert await town.supply.expire() == 0
+        await town.clock.advance(5, settle_s=0)
+    assert town.store.told == []
+
+
+async def test_an_old_ping_takes_out_who_would_expire_and_expiry_does_not_repeat_it(town: Town) -> None:
+    town.come("drv_1")
+    await town.shown()
+    await town.clock.advance(40, settle_s=0)
+    town.ping("drv_1", age_s=35)
+    assert await town.shown() == {}
+    assert await town.supply.expire() == 0
 
 
 @pytest.mark.parametrize("drivers", [1, 2, 5])

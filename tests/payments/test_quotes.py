@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import Conflict, InvalidInput, NotFound
+from core.errors import InvalidInput, NotFound
 from core.geo import LatLng
 from core.ids import Ids
 from core.money import Money
@@ -80,7 +80,7 @@ async def test_quote_expires_but_its_terms_stay_readable_for_the_trip(
 ) -> None:
     quote = (await desk.quote("rdr_1", HAGA, LINNE)).quote
     await clock.advance(300)
-    with pytest.raises(Conflict) as refused:
+    with pytest.raises(InvalidInput) as refused:
         await desk.get(quote.quote_id, "rdr_1")
     assert refused.value.code == "quote_expired"
     async with database.reading() as connection:

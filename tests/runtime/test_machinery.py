@@ -161,6 +161,20 @@ def test_logs_are_json_with_the_ids_at_hand() -> None:
     assert line["driver_id"] == "drv_1"
 
 
+def test_the_audit_log_is_written_at_every_level() -> None:
+    stream = io.StringIO()
+    root = logging.getLogger()
+    before, handler = root.level, log_to(stream, "error")
+    try:
+        logging.getLogger("hexcab.test").warning("not so bad")
+        logging.getLogger("audit").info("a driver's track was looked at", extra={"operator": "ops_1"})
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)
+    (line,) = stream.getvalue().splitlines()
+    assert json.loads(line)["operator"] == "ops_1"
+
+
 @pytest.mark.slow
 async def test_the_embedded_redis_keeps_its_data_over_a_restart(tmp_path: Path) -> None:
     server = LocalValkey(tmp_path / "s")

@@ -97,7 +97,8 @@ class FakeEngine:
 
     async def _rider(self, rider_id: str, socket: ServerConnection) -> None:
         self.riders[rider_id] = socket
-        request = next((r for r in self.requests.values() if self._open(r, rider_id)), None)
+        latest = next((r for r in reversed(self.requests.values()) if r["rider_id"] == rider_id), None)
+        request = None if latest is None or latest["trip_id"] else latest  # open, or ended lately
         trip = next((trip for trip in self.trips.values() if self._active(trip, rider_id)), None)
         shown = {**trip, "start_code": START_CODE} if trip else None
         await self._tell(socket, type="welcome", rider_id=rider_id, request=request, trip=shown)
@@ -163,10 +164,6 @@ class FakeEngine:
             await self._tell(self.drivers[trip["driver_id"]], type="trip", **trip)
         if trip["rider_id"] in self.riders:
             await self._tell(self.riders[trip["rider_id"]], type="trip", **trip, start_code=START_CODE)
-
-    @staticmethod
-    def _open(request: Body, rider_id: str) -> bool:
-        return bool(request["rider_id"] == rider_id and request["status"] == "searching")
 
     @staticmethod
     def _active(trip: Body, who: str) -> bool:

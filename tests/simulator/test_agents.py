@@ -264,6 +264,19 @@ async def test_a_rider_who_changes_their_mind_cancels(engine: FakeEngine, world:
         await eventually(lambda: engine.trips["trip1"]["status"] == "cancelled")
 
 
+@pytest.mark.parametrize("by_socket", [0.0, 1.0])
+async def test_a_rider_does_not_take_an_earlier_request_that_failed_for_the_new_one(
+    engine: FakeEngine, world: World, by_socket: float
+) -> None:
+    fickle = replace(world, rider_habits=replace(STEADY, cancel=1, cancel_after_s=(1, 2)))
+    assert await rider(engine, fickle).ride(RIDE) == "cancelled"
+    steady = replace(world, rider_habits=replace(STEADY, by_socket=by_socket))
+    async with Running(steady):
+        await eventually(lambda: engine.drivers)
+        assert await rider(engine, steady, seed=2).ride(RIDE) == "completed"
+    assert [request["status"] for request in engine.requests.values()] == ["cancelled", "assigned"]
+
+
 # a fleet
 
 

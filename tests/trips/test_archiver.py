@@ -16,6 +16,7 @@ from core.errors import Unavailable
 from core.ids import Ids
 from runtime.clocks import ManualClock
 from runtime.sql import Database
+from runtime.tasks import repeat
 from tests.trips.world import SETTINGS, World, new_world
 from trips.adapters.memory import MemoryTripArchive
 from trips.adapters.sqlite_archive import SqliteTripArchive
@@ -69,7 +70,7 @@ async def test_trip_that_does_not_read_back_stays_in_sql(world: World) -> None:
             return list(trips)[1:]
 
     trips = await fill(world, 3)
-    archiver = Archiver(world.transactions, world.live, Forgetful(), world.clock, SETTINGS)
+    archiver = Archiver(world.transactions, world.live, Forgetful(), SETTINGS)
     assert await archiver.run_once() == ArchiveReport(moved=2, left=1)
     assert await world.live.get(trips[-1].trip_id) == trips[-1]
 
@@ -96,8 +97,8 @@ async def test_runs_now_and_on_schedule_and_outlives_a_store_that_is_away(world:
 
     await fill(world, 2)
     archive = Away()
-    archiver = Archiver(world.transactions, world.live, archive, world.clock, SETTINGS)
-    running = asyncio.create_task(archiver.run_forever())
+    archiver = Archiver(world.transactions, world.live, archive, SETTINGS)
+    running = asyncio.create_task(repeat(archiver.run_once, SETTINGS.archive_every_s, world.clock.sleep))
     await world.clock.advance(1, settle_s=0.1)
     assert not archive.by_trip
     archive.away = False
@@ -188,7 +189,7 @@ async def test_failure_before_or_after_any_call_to_a_store_loses_and_doubles_not
         counter = [0]
         live = _Between(world.live, counter, fail_at)
         archive = _Between(world.archive, counter, fail_at)
-        archiver = Archiver(world.transactions, live, archive, world.clock, SETTINGS)
+        archiver = Archiver(world.transactions, live, archive, SETTINGS)
         try:
             await archiver.run_once()
         except Interrupted:
@@ -215,7 +216,7 @@ async def test_cancel_at_any_suspension_loses_and_doubles_nothing(tmp_path: Path
     await world.archiver.run_once()
     assert await world.live.count_ended() == 0
     await check_nothing_lost_or_doubled(world, trips)
-    assert points > 20
+    assert points > 5
     await world.database.close()
     await resting.close()
 
@@ -263,7 +264,7 @@ async def test_failure_around_any_sql_statement_loses_and_doubles_nothing(
         assert (await world.history.of_rider("rdr_1", None, 6)).items == tuple(trips[:6])
     await check_nothing_lost_or_doubled(world, trips)
     assert await world.live.count_ended() == 0
-    assert points > 20
+    assert points >= 8  # begin and commit, each with the way in and out: statements run without a suspension
     await world.database.close()
     await resting.close()
 

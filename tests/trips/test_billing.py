@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
+import logging
 
 import pytest
 
@@ -10,6 +13,7 @@ from core.errors import Unavailable
 from core.events import FareFixed, TripCompleted
 from core.money import Money
 from runtime.settings import TripSettings
+from runtime.telemetry import log_to, trip_id
 from tests.trips.world import QUOTE, World
 from trips.billing import Billing, BillingPorts
 from trips.model import By, Trip
@@ -66,6 +70,44 @@ async def test_trail_that_cannot_be_had_leaves_the_trip_for_a_later_try(world: W
     world.trail.error = None
     assert await world.billing.catch_up() == 1
     assert await world.billing.catch_up() == 0
+
+
+async def test_catching_up_tries_every_trip_once_and_passes_over_those_that_fail(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    trips = [await world.ride(n, rider=f"rdr_{n}", driver=f"drv_{n}") for n in range(11)]
+    bad: dict[str, Exception] = {trip.trip_id: Unavailable("the trail store is away") for trip in trips[:5]}
+    bad[trips[5].trip_id] = ValueError("a fault of ours")
+    asked: list[str] = []
+
+    async def distance(trip: Trip, /) -> Driven:
+        asked.append(trip.trip_id)
+        if trip.trip_id in bad:
+            raise bad[trip.trip_id]
+        return Driven(8_200.0, "matched")
+
+    ports = BillingPorts(world.transactions, world.live, distance, world.tariff, world.audience)
+    billing = Billing(ports, world.clock, TripSettings(archive_batch=4))
+    assert await billing.catch_up() == 5
+    assert asked == [trip.trip_id for trip in trips]
+    assert [trip.trip_id for trip in await world.live.unpriced(50)] == list(bad)
+    bad.clear()
+    assert await billing.catch_up() == 6
+    assert "a trip cannot be priced" in caplog.text
+
+
+async def test_lines_of_the_log_carry_the_trip(world: World) -> None:
+    stream = io.StringIO()
+    handler = log_to(stream, "info")
+    try:
+        trip = await world.ride()
+        world.trail.error = Unavailable("the trail store is away")
+        await world.billing.catch_up()
+    finally:
+        logging.getLogger().removeHandler(handler)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["trip_id"] for line in lines if line["logger"] == "hexcab.billing"] == [trip.trip_id]
+    assert trip_id.get() is None
 
 
 async def test_matching_that_hangs_is_given_up(world: World) -> None:

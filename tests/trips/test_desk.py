@@ -8,8 +8,10 @@ import pytest
 
 from core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from core.events import TripArrived, TripAssigned, TripCancelled, TripCompleted, TripStarted
-from tests.trips.world import QUOTE, World
-from trips.model import By
+from runtime.telemetry import trip_id
+from tests.trips.world import QUOTE, SETTINGS, Audience, World
+from trips.model import By, Trip
+from trips.service import DeskPorts, TripDesk
 from trips.views import trip_body
 
 RIDER, DRIVER, OPS = By("rider", "rdr_1"), By("driver", "drv_1"), By("ops", "ops_1")
@@ -28,6 +30,22 @@ async def test_ride_from_accept_to_dropoff(world: World) -> None:
     assert [status for _, status in world.audience.told] == ["arrived", "riding", "completed"]
     assert await world.desk.active_of_driver("drv_1") is None
     assert await world.desk.active_of_rider("rdr_1") is None
+
+
+async def test_what_is_logged_during_a_step_carries_the_trip(world: World) -> None:
+    at_hand: list[str | None] = []
+
+    class Logs(Audience):
+        async def changed(self, trip: Trip) -> None:
+            at_hand.append(trip_id.get())
+
+    ports = DeskPorts(world.transactions, world.live, world.history, Logs())
+    desk, trip = TripDesk(ports, world.clock, SETTINGS), await world.open()
+    await desk.arrive("drv_1", trip.trip_id)
+    assert at_hand == [trip.trip_id]
+    with pytest.raises(Conflict):
+        await desk.complete("drv_1", trip.trip_id)
+    assert trip_id.get() is None
 
 
 async def test_active_trip_is_found_by_its_driver_and_its_rider(world: World) -> None:

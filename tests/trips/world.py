@@ -124,7 +124,7 @@ class World:
         self.desk = TripDesk(ports, self.clock, SETTINGS)
         billing = BillingPorts(self.transactions, self.live, self.trail, self.tariff, self.audience)
         self.billing = Billing(billing, self.clock, SETTINGS)
-        self.archiver = Archiver(self.transactions, self.live, self.archive, self.clock, SETTINGS)
+        self.archiver = Archiver(self.transactions, self.live, self.archive, SETTINGS)
 
     async def open(self, n: int = 1, rider: str = "rdr_1", driver: str = "drv_1", quote_id: str | None = None) -> Trip:
         """A fresh trip of request `n`."""

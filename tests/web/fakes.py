@@ -17,7 +17,7 @@ from location.messages import schemas as driver_schemas
 from runtime.auth import Identity, Tickets, Tokens
 from runtime.clocks import ManualClock, SystemClock
 from runtime.idempotency import StoredAnswer
-from runtime.settings import Settings, WebSettings
+from runtime.settings import Settings, TripSettings, WebSettings
 from runtime.telemetry import Metrics
 from web.engine import Engine, Security
 from web.hub import Hub
@@ -105,6 +105,7 @@ class FakeRides:
     def __init__(self) -> None:
         self.requests: dict[str, Body] = {}
         self.asks: list[RideAsk] = []
+        self.recent_s = 0.0
         self.failing = False
         self.broken = False
 
@@ -115,7 +116,7 @@ class FakeRides:
             raise RuntimeError("secret of the inside")
         if ask.request_id in self.requests:
             return self.requests[ask.request_id]
-        if await self.open_of_rider(ask.rider_id):
+        if any(r["rider_id"] == ask.rider_id and r["status"] == "searching" for r in self.requests.values()):
             raise Conflict("the rider has an open request", code="open_request")
         self.asks.append(ask)
         request_id = ask.request_id or f"req_{len(self.asks)}"
@@ -135,9 +136,9 @@ class FakeRides:
             raise NotFound("no such ride request")
         return self.requests[request_id]
 
-    async def open_of_rider(self, rider_id: str) -> Body | None:
-        running = (r for r in self.requests.values() if r["rider_id"] == rider_id and r["status"] == "searching")
-        return next(running, None)
+    async def recent_of_rider(self, rider_id: str, within_s: float) -> Body | None:
+        self.recent_s = within_s
+        return next((r for r in reversed(self.requests.values()) if r["rider_id"] == rider_id), None)
 
     async def cancel(self, request_id: str, by: Party) -> Body:
         self.requests[request_id] = {**await self.get(request_id), "status": "cancelled"}
@@ -295,7 +296,8 @@ class Fakes:
     """Every fake, the engine made of them, and tokens for its callers."""
 
     def __init__(self, clock: Clock | None = None, wall: Clock | None = None, **web: Any) -> None:
-        self.settings = Settings(web=WebSettings(**{"max_body_bytes": 4_096, **web}))
+        lists = TripSettings(history_page=3, history_page_max=4)
+        self.settings = Settings(web=WebSettings(**{"max_body_bytes": 4_096, **web}), trips=lists)
         self.tokens = Tokens(KEY)
         self.tickets = Tickets(self.settings.web.ticket_s)
         self.answers = FakeAnswers()

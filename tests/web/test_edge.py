@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
+import logging
 from collections.abc import AsyncIterator
+from typing import cast
 
 import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from core.errors import Unavailable
-from runtime.auth import Tokens
+from app.wiring.edge import Trips
+from core.errors import Forbidden, Unavailable
+from location.ports import TrailLog
+from runtime.auth import Identity, Tokens
+from runtime.telemetry import log_to
 from tests.web.fakes import Fakes
 from tests.web.test_rides_http import PLACES, RIDE
+from trips.history import History
+from trips.service import TripDesk
 from web.errors import Problem
 from web.ports import Body, RideAsk
 
@@ -200,6 +209,24 @@ async def test_keys_belong_to_their_caller_and_their_operation(
     assert mine.json()["request_id"] != theirs.json()["request_id"]
 
 
+async def test_the_same_key_with_another_body_conflicts_for_callers_without_a_token_too(
+    api: httpx.AsyncClient, fakes: Fakes
+) -> None:
+    key = {"Idempotency-Key": "tap"}
+    ada, grace = ({"name": name, "phone": f"+4670123456{n}"} for n, name in enumerate(("Ada", "Grace")))
+    first, other, again = [await api.post("/v1/riders", json=ask, headers=key) for ask in (ada, grace, ada)]
+    assert [answer.status_code for answer in (first, other, again)] == [201, 409, 201]
+    assert other.json()["code"] == "idempotency_conflict"
+    assert first.json()["rider_id"] == again.json()["rider_id"]
+    assert fakes.accounts.created == 1
+
+
+async def test_who_is_no_party_to_a_ride_reaches_no_trip() -> None:
+    trips = Trips(cast(TripDesk, None), cast(History, None), cast(TrailLog, None))
+    with pytest.raises(Forbidden):
+        await trips.get("trip_1", Identity("view", "console"))
+
+
 async def test_calls_with_the_same_key_at_once_happen_once(
     api: httpx.AsyncClient, fakes: Fakes, rider: Headers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +272,18 @@ async def test_a_request_id_is_kept_when_good_and_made_otherwise(api: httpx.Asyn
     ]
     assert len(set(made)) == 3
     assert all("script" not in each and " " not in each for each in made)
+
+
+async def test_lines_of_a_call_carry_its_id_apart_from_that_of_a_ride_request(api: httpx.AsyncClient) -> None:
+    stream = io.StringIO()
+    handler = log_to(stream, "info")
+    try:
+        await api.get("/v1/riders/rdr_1", headers={"X-Request-Id": "abc-1"})
+    finally:
+        logging.getLogger().removeHandler(handler)
+    line = next(line for line in map(json.loads, stream.getvalue().splitlines()) if line["logger"] == "web.access")
+    assert line["http_request_id"] == "abc-1"
+    assert "request_id" not in line
 
 
 async def test_calls_are_logged_and_counted_by_route_not_by_id(

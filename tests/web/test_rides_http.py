@@ -162,8 +162,11 @@ async def test_trips_are_listed_page_by_page(
             cursor = {"cursor": body["next_cursor"]}
         assert seen == list(fakes.trips.trips)
         assert body["next_cursor"] is None
-        for limit in ("0", "201", "x"):
-            assert (await api.get(path, params={"limit": limit}, headers=headers)).status_code == 422
+        assert len((await api.get(path, headers=headers)).json()["items"]) == 3  # history_page of the fakes' settings
+        assert len((await api.get(path, params={"limit": "4"}, headers=headers)).json()["items"]) == 4
+        for limit in ("0", "5", "x"):  # 4 is their history_page_max
+            refused = await api.get(path, params={"limit": limit}, headers=headers)
+            assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "limit")
 
 
 async def test_lists_show_the_start_code_to_the_rider_alone(

@@ -103,6 +103,37 @@ async def test_a_rider_is_welcomed_with_what_is_going_on() -> None:
             assert welcome["trip"]["start_code"] == "1234"
 
 
+@pytest.mark.parametrize("status", ["no_driver", "expired", "cancelled"])
+async def test_a_search_that_ended_while_the_rider_was_away_is_in_the_welcome(status: str) -> None:
+    fakes = quick(recent_request_s=77.0)
+    async with served(fakes) as base:
+        async with rider_at(base, fakes) as client:
+            await client.send(json.dumps(BOOK))
+            request = await heard(client, "request")
+        fakes.rides.requests[request["request_id"]]["status"] = status
+        async with rider_at(base, fakes) as client:
+            welcome = await heard(client)
+    assert (welcome["request"]["request_id"], welcome["request"]["status"]) == (request["request_id"], status)
+    assert fakes.rides.recent_s == 77.0
+
+
+async def test_a_matched_request_is_in_the_welcome_beside_its_trip_and_not_after_it() -> None:
+    fakes = quick()
+    async with served(fakes) as base:
+        async with rider_at(base, fakes) as client:
+            await client.send(json.dumps(BOOK))
+            request_id = (await heard(client, "request"))["request_id"]
+        fakes.rides.requests[request_id] |= {"status": "assigned", "trip_id": "trip_1"}
+        fakes.trips.trips["trip_1"] = trip_body()
+        async with rider_at(base, fakes) as client:
+            welcome = await heard(client)
+            assert (welcome["request"]["trip_id"], welcome["trip"]["trip_id"]) == ("trip_1", "trip_1")
+        fakes.trips.trips["trip_1"]["status"] = "completed"
+        async with rider_at(base, fakes) as client:
+            welcome = await heard(client)
+            assert (welcome["request"], welcome["trip"]) == (None, None)
+
+
 async def test_a_rider_watches_cabs_books_and_cancels() -> None:
     fakes = quick()
     async with served(fakes) as base, rider_at(base, fakes) as client:
@@ -123,6 +154,24 @@ async def test_booking_twice_with_a_key_is_one_request() -> None:
         first, second = await heard(client, "request"), await heard(client, "request")
         assert first["request_id"] == second["request_id"]
         assert len(fakes.rides.asks) == 1
+
+
+async def test_a_riders_key_is_one_request_over_socket_and_http_and_not_an_operators() -> None:
+    fakes = quick()
+    ride = {key: place for key, place in BOOK.items() if key != "type"} | {"rider_id": "rdr_1"}
+    async with served(fakes) as base, rider_at(base, fakes) as client:
+        await client.send(json.dumps({**BOOK, "idempotency_key": "tap-1"}))
+        booked = await heard(client, "request")
+        async with httpx.AsyncClient(base_url=base.replace("ws", "http", 1)) as http:
+            keyed = {"Idempotency-Key": "tap-1"}
+            mine = await http.post("/v1/ride-requests", json=ride, headers=fakes.bearer("rider", "rdr_1") | keyed)
+            assert (mine.status_code, mine.json()["request_id"]) == (201, booked["request_id"])
+            await client.send(json.dumps({"type": "cancel", "request_id": booked["request_id"]}))
+            assert (await heard(client, "request"))["status"] == "cancelled"
+            theirs = await http.post("/v1/ride-requests", json=ride, headers=fakes.bearer("ops", "rdr_1") | keyed)
+    assert (theirs.status_code, theirs.json()["status"]) == (201, "searching")
+    assert theirs.json()["request_id"] != booked["request_id"]
+    assert len(fakes.rides.asks) == 2
 
 
 async def test_what_the_hub_tells_reaches_every_socket_of_the_rider_and_no_other() -> None:
@@ -164,6 +213,20 @@ async def test_a_trip_is_followed_with_position_and_eta_until_it_ends() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
                 await client.recv()
+
+
+async def test_the_late_fare_of_a_trip_does_not_end_the_following_of_the_next() -> None:
+    fakes = quick()
+    fakes.cabs.positions["drv_1"] = Position(LatLng(57.7, 11.9), 45.0, 1.0)
+    async with served(fakes) as base, rider_at(base, fakes) as client:
+        await heard(client, "welcome")
+        fakes.hub.tell("rdr_1", {"type": "trip", **trip_body("assigned", "trip_2")})
+        fakes.hub.tell("rdr_1", {"type": "trip", **trip_body("completed", "trip_1")})
+        while (await heard(client, "trip"))["trip_id"] != "trip_1":
+            pass
+        for _ in range(3):
+            followed = await heard(client, "trip")
+            assert (followed["trip_id"], followed["eta_s"]) == ("trip_2", 120.0)
 
 
 async def test_a_bad_message_gets_an_error_and_the_connection_stays() -> None:

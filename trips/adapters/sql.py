@@ -176,8 +176,9 @@ class SqlLiveTrips:
         is_settled = (trips.c.status == "cancelled") | ((trips.c.status == "completed") & trips.c.fare.is_not(None))
         return await self._oldest(is_settled, limit)
 
-    async def unpriced(self, limit: int) -> list[Trip]:
-        return await self._oldest((trips.c.status == "completed") & trips.c.fare.is_(None), limit)
+    async def unpriced(self, limit: int, after: str = "") -> list[Trip]:
+        is_unpriced = (trips.c.status == "completed") & trips.c.fare.is_(None)
+        return await self._oldest(is_unpriced & (trips.c.trip_id > after), limit)
 
     async def count_ended(self) -> int:
         query = sa.select(sa.func.count()).where(trips.c.status.in_(("completed", "cancelled")))

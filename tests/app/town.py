@@ -1,0 +1,226 @@
+"""Accounts, dispatch, trips, billing and a gateway as the engine wires them, on SQLite, with fakes at the edges."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+import sqlalchemy as sa
+from websockets.asyncio.client import connect
+
+from accounts.adapters.sql import SqlPeople, SqlRatings, drivers
+from accounts.adapters.sql import SqlTransactions as AccountTransactions
+from accounts.model import DriverPatch, NewDriver, Vehicle
+from accounts.service import DriverDesk
+from app.wiring import rides, trips
+from app.wiring.board import Board
+from app.wiring.drivers import AccountWatch, Desk, DriverRooms
+from app.wiring.people import driver_card
+from core.errors import Unavailable
+from core.events import AnyEvent, CabFound, NoCabFound, TripAssigned
+from core.geo import LatLng
+from core.ids import Ids
+from dispatch.adapters.sql import SqlStore
+from dispatch.model import RequestRide, RideRequest
+from dispatch.ports import Ports
+from dispatch.service import RideDesk
+from location.adapters.memory import MemorySupply
+from location.adapters.sqlite_trail import SqliteTrail
+from location.gateway import Gateway, GatewayParts
+from location.live import LiveDrivers
+from location.model import TrailPoint
+from location.supply import Supply
+from maps.routes import RouteWorkers
+from maps.segments import segment_of
+from runtime.auth import Identity
+from runtime.clocks import ManualClock
+from runtime.settings import LocationSettings, Settings
+from runtime.sql import Database, outbox
+from tests.dispatch.world import AIRPORT, CENTRE, FakeProfiles, FakeQuotes, FakeTravel
+from tests.location.conftest import App
+from trips.adapters.memory import MemoryTripArchive
+from trips.adapters.sql import SqlLiveTrips, TripSources
+from trips.adapters.sql import SqlTransactions as TripTransactions
+from trips.billing import Billing, BillingPorts
+from trips.history import History
+from trips.model import Trip
+from trips.service import DeskPorts, TripDesk
+from web.hub import Hub
+
+SETTINGS = Settings(location=LocationSettings(tick_s=0.01, ack_every_s=0.03, idle_trail_s=0.02, close_grace_s=0.3))
+
+
+class Trails(SqliteTrail):
+    """A trail log that can be away."""
+
+    away = False
+
+    async def append(self, points: Sequence[TrailPoint]) -> None:
+        if self.away:
+            raise Unavailable("the archive is away")
+        await super().append(points)
+
+
+class Routes:
+    """Route workers who remember the trails that they were asked to match."""
+
+    def __init__(self) -> None:
+        self.trails: list[int] = []
+
+    async def match(self, lat: Any, lng: Any, at_s: Any) -> Any:
+        self.trails.append(len(at_s))
+        return SimpleNamespace(distance_m=100.0 * len(np.asarray(lat)), grade="matched")
+
+
+class Riders(Hub):
+    """Remembers what riders are told."""
+
+    def __init__(self) -> None:
+        super().__init__(10)
+        self.told: list[dict[str, Any]] = []
+
+    def tell(self, rider_id: str, message: dict[str, Any]) -> bool:
+        self.told.append(message)
+        return True
+
+
+class Town:
+    """All of it. Nobody relays events but `relay`."""
+
+    def __init__(self, folder: Path, clock: ManualClock, settings: Settings) -> None:
+        self.clock, self.settings = clock, settings
+        ids = Ids(clock, random.Random(7))
+        self.main = Database(f"sqlite+aiosqlite:///{folder / 'main.db'}")
+        self.archive = Database(f"sqlite+aiosqlite:///{folder / 'archive.db'}")
+        self.trails, self.routes = Trails(self.archive), Routes()
+        self.riders, self.board, self.live, self.store = Riders(), Board(), LiveDrivers(), MemorySupply()
+        self.apps = rides.Apps(self.riders)
+        self.supply = Supply(self.live, self.store, clock, fresh_s=settings.location.fresh_s)
+        self.live_trips = SqlLiveTrips(self.main)
+        self.audience = trips.Audience(self.apps, self.supply, self.board, self.live_trips)
+        transactions = TripTransactions(self.main, trips.RequestEnds(), SqlRatings())
+        history = History(self.live_trips, MemoryTripArchive(), settings.trips)
+        self.trips = TripDesk(DeskPorts(transactions, self.live_trips, history, self.audience), clock, settings.trips)
+        distance = trips.MatchedDistance(self.trails, cast(RouteWorkers, self.routes), self.live)
+        billing = BillingPorts(
+            transactions, self.live_trips, distance, trips.CityFares(settings.fares), self.audience
+        )  # fmt: skip
+        self.billing = Billing(billing, clock, settings.trips)
+        sources = TripSources(ids, driver_card, trips.quote_terms)
+        ports = Ports(
+            store=SqlStore(self.main, lambda tx: rides.TripOpener(tx, sources)),
+            supply=rides.StoredSupply(self.store),
+            travel=FakeTravel(),
+            profiles=FakeProfiles(),
+            delivery=self.apps,
+            quotes=FakeQuotes(),
+        )
+        self.rides = RideDesk(ports, settings, clock, ids)
+        watch = AccountWatch(self.supply, self.rides)
+        people = SqlPeople(self.main)
+        self.accounts = DriverDesk(AccountTransactions(self.main), people, watch, ids, clock)
+        self.rooms = DriverRooms(self.accounts, self.rides, self.trips, self.supply, self.audience)
+        self.gateway: Gateway
+
+    async def open(self, desk: Desk | None = None) -> None:
+        """Serve; with another desk than the engine's where one is given."""
+        parts = GatewayParts(
+            authorize=lambda token, _ticket: Identity("driver", str(token)),
+            desk=desk or Desk(self.rooms),
+            supply=self.supply,
+            trail=self.trails,
+            clock=self.clock,
+            settings=self.settings.location,
+            segment_of=segment_of,
+        )
+        self.gateway = self.apps.gateway = Gateway(parts, "127.0.0.1", 0)
+        await self.gateway.start()
+
+    async def close(self) -> None:
+        await self.rides.close()
+        await self.gateway.close()
+        await self.main.close()
+        await self.archive.close()
+
+    async def hire(self, name: str = "Bo", vehicle_class: str = "standard") -> str:
+        """A driver who may work."""
+        phone = f"+4670{random.Random(name).randrange(1_000_000, 9_999_999)}"
+        vehicle = Vehicle("ABC123", cast(Any, vehicle_class), 4)
+        return (await self.accounts.create(NewDriver(name, phone, vehicle), by_ops=True)).driver_id
+
+    async def suspend(self, driver_id: str) -> None:
+        """As an operator does."""
+        await self.accounts.change(driver_id, DriverPatch(status="suspended"), by_ops=True)
+
+    async def suspend_unheard(self, driver_id: str) -> None:
+        """Suspended in the store, while this process has not heard of it."""
+        async with self.main.transaction() as tx:
+            await tx.connection.execute(
+                sa.update(drivers).where(drivers.c.driver_id == driver_id).values(status="suspended")
+            )
+
+    @contextlib.asynccontextmanager
+    async def app(self, driver_id: str) -> AsyncIterator[App]:
+        """A driver's app that has not heard its welcome yet."""
+        headers = {"Authorization": f"Bearer {driver_id}"}
+        url = f"ws://127.0.0.1:{self.gateway.port}/v1/driver/ws"
+        async with connect(url, additional_headers=headers, compression=None, ping_interval=None) as socket:
+            yield App(socket, binary=False)
+
+    @contextlib.asynccontextmanager
+    async def working(self, driver_id: str, north_m: float = 100.0) -> AsyncIterator[App]:
+        """A driver's app, online and seen at a place north of the centre."""
+        async with self.app(driver_id) as app:
+            await app.hear("welcome")
+            await app.say("status", online=True)
+            await self.until(lambda: self.live.driver(driver_id).online)
+            await app.say("ping", **self.ping(1, north_m))
+            await self.until(lambda: self.live.driver(driver_id).in_supply)
+            await self.supply.flush()
+            yield app
+
+    def ping(self, seq: int, north_m: float = 0.0) -> dict[str, Any]:
+        """A ping of now."""
+        here = LatLng(CENTRE.lat + north_m / 111_200, CENTRE.lng)
+        return {"seq": seq, "ts": int(self.clock.now() * 1000), "lat": here.lat, "lng": here.lng}
+
+    async def ask(self, rider_id: str = "rdr_1") -> RideRequest:
+        """A ride request."""
+        return await self.rides.request_ride(RequestRide(rider_id=rider_id, pickup=CENTRE, dropoff=AIRPORT))
+
+    async def assigned(self, driver_id: str, app: App) -> Trip:
+        """A trip of this driver."""
+        await self.ask()
+        await app.say("accept", offer_id=(await app.hear("offer"))["offer_id"])
+        await self.until(lambda: self.live.driver(driver_id).trip_id is not None)
+        trip = await self.live_trips.active_of("driver", driver_id)
+        assert trip is not None
+        return trip
+
+    async def events(self) -> list[AnyEvent]:
+        """What stands in the outbox, in order."""
+        async with self.main.reading() as connection:
+            bodies = (await connection.execute(sa.select(outbox.c.body).order_by(outbox.c.seq))).scalars().all()
+        return [msgspec.json.decode(body, type=AnyEvent) for body in bodies]
+
+    async def relay(self) -> None:
+        """Hand out every event so far, again where that was done."""
+        for event in await self.events():
+            if isinstance(event, TripAssigned):
+                await self.audience.assigned(event)
+            elif isinstance(event, CabFound | NoCabFound):
+                await self.board.search_ended(event)
+            await self.billing.handle(event)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds."""
+        async with asyncio.timeout(5):
+            while not holds():
+                await asyncio.sleep(0.005)
