@@ -28,6 +28,7 @@ from simulator.agents.codes import StartCodes
 from simulator.agents.fleet import Fleet, FleetPlan
 from simulator.agents.recorder import Tally
 from simulator.agents.world import World
+from trips.model import By
 
 _ARCHIVE_EVERY_S = 600.0  # so that archived trips are seen in a short demo
 
@@ -62,6 +63,7 @@ def demo_settings(arguments: argparse.Namespace) -> Settings:
 async def _demo(arguments: argparse.Namespace, start: Start) -> Summary:
     stopping = stop_signal()
     async with embedded_engine(start) as engine:
+        await _end_old_rides(engine)
         tally = Tally(start.clock)
         fleet = Fleet(FleetPlan(arguments.drivers, arguments.rate, arguments.seed), _world(engine, start, tally))
         fleet.start()
@@ -83,6 +85,12 @@ async def _demo(arguments: argparse.Namespace, start: Start) -> Summary:
             await asyncio.gather(shown, *ends, return_exceptions=True)
             await fleet.stop()
     return summary
+
+
+async def _end_old_rides(engine: EmbeddedEngine) -> None:
+    """The drivers of an earlier demo on this data directory are gone for good, and their riders with them."""
+    for trip in await engine.rooms.live_trips.active():
+        await engine.rooms.trips.cancel(trip.trip_id, By("ops", "demo"), "its demo has ended")
 
 
 def _world(engine: EmbeddedEngine, start: Start, tally: Tally) -> World:

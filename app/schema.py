@@ -9,7 +9,6 @@ import dispatch.adapters.sql
 import payments.adapters.sql
 import runtime.idempotency
 import trips.adapters.sql
-from core.errors import Conflict
 from runtime import migrations
 from runtime.sql import Database
 
