@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -246,9 +247,18 @@ async def test_the_schema_is_brought_up_to_date_but_not_under_a_running_engine(
     for _ in range(2):
         done = hexcab("db", "upgrade", "--data-dir", str(tmp_path / "d"))
         assert (done.returncode, done.stderr) == (0, "")
+    _of_another_version(tmp_path / "d" / "hexcab.db")
+    assert "schema" in await asyncio.to_thread(failed, "db", "upgrade", "--data-dir", str(tmp_path / "d"))
     assert outside.engine.process is not None
     said = await asyncio.to_thread(failed, "db", "upgrade", "--data-dir", str(outside.engine.data_dir))
     assert f"process {outside.engine.process.pid}" in said
+
+
+def _of_another_version(database: Path) -> None:
+    connection = sqlite3.connect(database)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
 
 
 def test_the_archive_runs_on_an_engines_data_alone(tmp_path: Path) -> None:

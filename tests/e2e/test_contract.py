@@ -107,34 +107,34 @@ async def test_a_ride_from_the_first_ping_to_the_fare(hurried: Outside, places: 
         assert (await hurried.request(request_id))["trip_id"] == trip_id
 
 
-async def test_trips_live_and_archived_are_one_list_with_a_cursor(outside: Outside, places: Places) -> None:
-    rider_id, driver_id = await outside.new_rider(), await outside.new_driver()
-    async with outside.driver(driver_id, places.cabs[0]) as driver:
-        first = await take(outside, driver, rider_id, places)
-        await ride(outside, driver, first)
-        second = await take(outside, driver, rider_id, places)
+async def test_trips_live_and_archived_are_one_list_with_a_cursor(hurried: Outside, places: Places) -> None:
+    rider_id, driver_id = await hurried.new_rider(), await hurried.new_driver()
+    async with hurried.driver(driver_id, places.cabs[0]) as driver, driver.pinging(places.cabs[0]):
+        first = await take(hurried, driver, rider_id, places)
+        await ride(hurried, driver, first)
+        second = await take(hurried, driver, rider_id, places)
         await driver.say("cancel", trip_id=second["trip_id"], reason="flat tyre")
         await driver.hear("trip", trip_id=second["trip_id"], status="cancelled")
-        done = await asyncio.to_thread(hexcab, "archive", "run", "--data-dir", str(outside.engine.data_dir))
+        done = await asyncio.to_thread(hexcab, "archive", "run", "--data-dir", str(hurried.engine.data_dir))
         assert done.returncode == 0, done.stderr
         assert not done.stderr
-        third = await take(outside, driver, rider_id, places)
-        await ride(outside, driver, third)
+        third = await take(hurried, driver, rider_id, places)
+        await ride(hurried, driver, third)
     expected = [trip["trip_id"] for trip in (third, second, first)]
-    archived, live = (_trip_ids(outside.engine.data_dir / name) for name in ("archive.db", "hexcab.db"))
+    archived, live = (_trip_ids(hurried.engine.data_dir / name) for name in ("archive.db", "hexcab.db"))
     assert {first["trip_id"], second["trip_id"]} <= archived
     assert third["trip_id"] in live
     assert not archived & live
     for scope, path in (("rider", f"/v1/riders/{rider_id}/trips"), ("driver", f"/v1/drivers/{driver_id}/trips")):
-        async with outside.api(scope, path.split("/")[3]) as api:
+        async with hurried.api(scope, path.split("/")[3]) as api:
             pages = [page async for page in _pages(api, path)]
         assert [[trip["trip_id"] for trip in page] for page in pages] == [[each] for each in expected]
         assert [page[0]["status"] for page in pages] == ["completed", "cancelled", "completed"]
         assert all(("start_code" in page[0]) == (scope == "rider") for page in pages)
     for trip in (first, second, third):
-        found = await outside.trip(trip["trip_id"])
+        found = await hurried.trip(trip["trip_id"])
         assert (found["trip_id"], found["rider_id"]) == (trip["trip_id"], rider_id)
-    async with outside.api("rider", rider_id) as api:
+    async with hurried.api("rider", rider_id) as api:
         assert (await api.get(f"/v1/trips/{first['trip_id']}/trail")).json()["properties"]["distance_m"] > 0
 
 
