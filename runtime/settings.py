@@ -172,6 +172,40 @@ class RuntimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class SqlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The SQL server of a cluster. An empty URL: SQLite in the data directory; an empty room's URL: the main one."""
+
+    url: str = ""  # postgresql+asyncpg://... or mysql+asyncmy://...
+    riders_url: str = ""
+    drivers_url: str = ""
+    payments_url: str = ""
+
+
+class RedisSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The Redis of a cluster. An empty URL: the embedded one in the data directory."""
+
+    url: str = ""  # redis://, rediss:// or, for a Redis Cluster, redis+cluster:// and rediss+cluster://
+
+
+class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The Kafka of a cluster. Without brokers the bus is in memory, which only one process can use."""
+
+    brokers: str = ""  # host:port,host:port
+
+
+class CassandraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The Cassandra of a cluster. Without hosts, trails and the archive are in SQLite in the data directory."""
+
+    hosts: str = ""  # host,host
+    port: Port = 9042
+
+
+class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """This host among the others of its cluster."""
+
+    key_file: str = ""  # the key that signs tokens, the same on every host; empty: server.key in the data directory
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole tree."""
 
@@ -183,6 +217,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     maps: MapSettings = MapSettings()
     simulator: SimulatorSettings = SimulatorSettings()
     runtime: RuntimeSettings = RuntimeSettings()
+    sql: SqlSettings = SqlSettings()
+    redis: RedisSettings = RedisSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    cassandra: CassandraSettings = CassandraSettings()
+    cluster: ClusterSettings = ClusterSettings()
 
 
 # every other number is a limit, a time or a size, which nothing could work with at 0
