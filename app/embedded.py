@@ -20,6 +20,7 @@ from app.schema import upgrade
 from app.server import Server, reachable
 from app.watch import RedisKeeper, Watch
 from core.ids import Ids
+from dispatch.searches import ONE_LANE
 from location.adapters.redis import RedisSupply
 from location.adapters.sqlite_trail import SqliteTrail
 from maps.cities import City
@@ -130,7 +131,7 @@ async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack)
 
     stores.relay.start()
     tasks.start("the relay", stores.relay.wait())
-    await rooms.rides.recover()
+    await rooms.rides.searches.take(ONE_LANE)
     for name, work in _repeated(start, rooms, stores):
         tasks.start(name, work)
     tasks.start("the mark of engine time", repeat(mark.keep, _LOOK_EVERY_S, asyncio.sleep))

@@ -30,6 +30,7 @@ from core.ids import Ids
 from dispatch.adapters.sql import SqlStore
 from dispatch.model import RequestRide, RideRequest
 from dispatch.ports import Ports
+from dispatch.searches import ONE_LANE
 from dispatch.service import RideDesk
 from location.adapters.memory import MemorySupply
 from location.adapters.sqlite_trail import SqliteTrail
@@ -131,6 +132,7 @@ class Town:
 
     async def open(self, desk: Desk | None = None) -> None:
         """Serve; with another desk than the engine's where one is given."""
+        await self.rides.searches.take(ONE_LANE)
         parts = GatewayParts(
             authorize=lambda token, _ticket: Identity("driver", str(token)),
             desk=desk or Desk(self.rooms),
