@@ -114,7 +114,7 @@ class _Connector:
         self.history = History(self.live_trips, stores.trips, settings.trips)
         self.transactions = TripTransactions(stores.main, trips.RequestEnds(), SqlRatings())
         self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, elsewhere)
-        self.cabs = edge.Cabs(stores.supply, city, self.live, stores.clock, settings)
+        self.cabs = edge.Cabs(stores.supply, city, stores.clock, settings)
 
     def quotes(self) -> QuoteDesk:
         stores = self._stores
@@ -203,7 +203,7 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         cabs=made.cabs,
         city=edge.CityMap(city),
         tracks=edge.Tracks(stores.trails, stores.clock, settings),
-        fleet=edge.Fleet(made.live, gateway, ride_desk, made.board),
+        fleet=edge.Fleet(stores.supply, ride_desk, made.board),
         readiness={"sql": _Answers(stores.main), "archive": _Answers(stores.archive), "redis": _Redis(stores.redis)},
         driver_schemas=schemas(),
         gateway_port=lambda: gateway.port,
