@@ -37,6 +37,7 @@ from payments.adapters.sql import SqlTransactions as QuoteTransactions
 from payments.quotes import QuoteDesk, QuotePorts
 from runtime.auth import Tickets, Tokens
 from runtime.bus import MemoryBus
+from runtime.geographies import Geographies
 from runtime.idempotency import IdempotencyStore
 from runtime.outbox import Relay
 from runtime.settings import Settings
@@ -72,6 +73,7 @@ class Stores:
     ids: Ids
     tickets: Tickets
     metrics: Metrics
+    geographies: Geographies
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,7 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         readiness={"sql": _Answers(stores.main), "archive": _Answers(stores.archive), "redis": _Redis(stores.redis)},
         driver_schemas=schemas(),
         gateway_port=lambda: gateway.port,
+        geographies=stores.geographies,
     )
     archiver = Archiver(made.transactions, made.live_trips, stores.trips, settings.trips)
     return Rooms(
