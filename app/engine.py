@@ -11,12 +11,15 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, cast
 
 import httpx
 
 from app.clock import ClockMark
+from app.keys import server_key
+from app.roles import ALL, Role
 from app.rooms import Rooms, Stores, connect_rooms
 from app.schema import upgrade
 from app.server import Server, reachable
@@ -47,16 +50,17 @@ _PRICE_EVERY_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What an engine is started with. `data` is held already."""
+    """What an engine is started with. `data` is held already by a process that plays every role."""
 
     city: City
     data: DataDir
     settings: Settings
     clock: EngineClock
+    roles: AbstractSet[Role] = ALL
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddedEngine:
+class RunningEngine:
     """A running engine."""
 
     rooms: Rooms
@@ -98,7 +102,7 @@ class EmbeddedEngine:
 
 
 @contextlib.asynccontextmanager
-async def embedded_engine(start: Start) -> AsyncIterator[EmbeddedEngine]:
+async def running_engine(start: Start) -> AsyncIterator[RunningEngine]:
     """Run an engine for as long as the block lasts; whatever an earlier one left open goes on.
 
     Raises Unavailable when a port is taken or a store does not start; nothing is left running then.
@@ -111,7 +115,7 @@ async def embedded_engine(start: Start) -> AsyncIterator[EmbeddedEngine]:
             tasks.stop()
 
 
-async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack) -> EmbeddedEngine:
+async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack) -> RunningEngine:
     """What is pushed on the stack last is closed first."""
     mark = ClockMark(start.data, start.clock)
     stack.callback(mark.close)
@@ -119,7 +123,7 @@ async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack)
     await valkey.start()
     stack.push_async_callback(valkey.stop)
     stores = await _open_stores(start, valkey, stack)
-    tokens = Tokens(start.data.key())
+    tokens = Tokens(server_key(start.data, start.settings.cluster))
     rooms = connect_rooms(start.city, stores, tokens, start.settings)
     stack.push_async_callback(tasks.close)
 
@@ -142,7 +146,7 @@ async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack)
     tasks.start("the watch over Redis", repeat(keeper.look, _LOOK_EVERY_S, asyncio.sleep))
     stack.push_async_callback(server.close)
     tasks.watch(server.start())
-    return EmbeddedEngine(rooms, server, start.settings, tokens, tasks.failed, time.monotonic())
+    return RunningEngine(rooms, server, start.settings, tokens, tasks.failed, time.monotonic())
 
 
 def _repeated(start: Start, rooms: Rooms, stores: Stores) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
