@@ -1,0 +1,40 @@
+"""A part of a shared server that one test module has for itself."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.engine import make_url
+
+from runtime.services import mariadb, postgresql
+from runtime.services.model import Site
+from runtime.services.redis import ask
+from tests.servers.running import Running
+
+
+def unique(module: str) -> str:
+    """A name of small letters, digits and underscores that begins with `hexcab_` and is used once."""
+    word = re.sub(r"[^a-z0-9]+", "_", module.rpartition(".")[2].lower()).removeprefix("test_")
+    return f"hexcab_{word[:24]}_{secrets.token_hex(4)}"
+
+
+@contextmanager
+def database(server: Running, module: str) -> Iterator[str]:
+    """The URL of an empty SQL database, dropped at the end with whoever is still connected to it."""
+    name, site = unique(module), server.sites[0]
+    run = postgresql.sql if server.name == "postgresql" else mariadb.sql
+    run(site, f"CREATE DATABASE {name}")
+    try:
+        yield make_url(server.url).set(database=name).render_as_string(hide_password=False)
+    finally:
+        run(site, f"DROP DATABASE {name}" + (" WITH (FORCE)" if server.name == "postgresql" else ""))
+
+
+def emptied(sites: list[Site]) -> None:
+    """Remove everything from the masters among these nodes of a Redis Cluster."""
+    for site in sites:
+        if "role:master" in ask(site, "INFO", "replication"):
+            assert ask(site, "FLUSHALL") == "OK"
