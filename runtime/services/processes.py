@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from runtime.services.model import Node, Runner
 from runtime.services.places import Account
 
 _TAIL_BYTES = 8_192
+_COMPLAINT = re.compile(r"\b(error|fatal|exception)\b", re.IGNORECASE)
 
 
 def birth(pid: int) -> str:
@@ -105,7 +107,7 @@ def runner(folder: Path, account: Account | None, timeout_s: float) -> Runner:
         except (OSError, subprocess.SubprocessError) as error:
             raise Unavailable(f"{program} cannot be run: {error}") from error
         if done.returncode:
-            said = _last_line(done.stderr) or _last_line(done.stdout) or "it said nothing"
+            said = _complaint(done.stderr) or _complaint(done.stdout) or "it said nothing"
             raise Unavailable(f"{program} failed with code {done.returncode}: {said}")
         return done.stdout
 
@@ -113,19 +115,26 @@ def runner(folder: Path, account: Account | None, timeout_s: float) -> Runner:
 
 
 def last_words(log: Path) -> str:
-    """The last line of a log that says something."""
+    """The last line of a log that complains; where none does, the last that says something."""
     try:
         with log.open("rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL_BYTES))
             text = stream.read().decode("utf-8", "replace")
     except OSError:
         text = ""
-    return _last_line(text) or "it said nothing"
+    lines = _lines(text)
+    complaints = [line for line in lines if _COMPLAINT.search(line)]
+    return (complaints or lines or ["it said nothing"])[-1]
 
 
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+def _complaint(text: str) -> str:
+    """The first line that complains, as programs explain themselves after it; where none does, the last."""
+    lines = _lines(text)
+    return next((line for line in lines if _COMPLAINT.search(line)), lines[-1] if lines else "")
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _environment(folder: Path) -> dict[str, str]:

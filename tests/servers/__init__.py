@@ -14,6 +14,10 @@ them with `request.getfixturevalue` too:
 | `redis_cluster_url` | module | redis+cluster://:PASSWORD@host:port,... of 3 masters and 3 replicas, emptied |
 | `postgresql_url` | module | postgresql+asyncpg://... of an empty database that is dropped afterwards |
 | `mariadb_url` | module | mysql+asyncmy://... the same |
+| `kafka_brokers` | session | host:port of a broker; topics have to be made, they do not appear by themselves |
+| `topic_prefix` | module | begins the names of this module's topics, groups and transactional ids |
+| `cassandra_address` | session | (host, port) of a ring of one node, data center `datacenter1` |
+| `keyspace` | module | the name of a keyspace that is not there yet and is dropped afterwards |
 | `servers` | session | `servers.running(name)` starts a service and gives it: `url`, `address`, `sites` |
 | `new_servers` | function | `new_servers()` is a `Services` of this test alone, to kill and restart |
 

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from runtime.services.manager import Services
-from tests.servers.isolated import database, emptied
+from tests.servers.isolated import database, emptied, keyspace_dropped, unique
 from tests.servers.running import Servers, new_folder, remove, remove_leftovers
 
 _DATABASES = 16  # of a Redis server; 0 stays for whoever looks by hand
@@ -82,3 +82,25 @@ def postgresql_url(servers: Servers, request: pytest.FixtureRequest) -> Iterator
 def mariadb_url(servers: Servers, request: pytest.FixtureRequest) -> Iterator[str]:
     with database(servers.running("mariadb"), request.module.__name__) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def kafka_brokers(servers: Servers) -> str:
+    return servers.running("kafka").url
+
+
+@pytest.fixture(scope="module")
+def topic_prefix(request: pytest.FixtureRequest) -> str:
+    return f"{unique(request.module.__name__)}."
+
+
+@pytest.fixture(scope="session")
+def cassandra_address(servers: Servers) -> tuple[str, int]:
+    node = servers.running("cassandra").sites[0].node
+    return node.host, node.ports["main"]
+
+
+@pytest.fixture(scope="module")
+def keyspace(cassandra_address: tuple[str, int], request: pytest.FixtureRequest) -> Iterator[str]:
+    with keyspace_dropped(cassandra_address, unique(request.module.__name__)) as name:
+        yield name

@@ -7,6 +7,8 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+from cassandra.policies import RoundRobinPolicy
 from sqlalchemy.engine import make_url
 
 from runtime.services import mariadb, postgresql
@@ -38,3 +40,15 @@ def emptied(sites: list[Site]) -> None:
     for site in sites:
         if "role:master" in ask(site, "INFO", "replication"):
             assert ask(site, "FLUSHALL") == "OK"
+
+
+@contextmanager
+def keyspace_dropped(address: tuple[str, int], name: str) -> Iterator[str]:
+    """The name of a keyspace, which is dropped at the end where somebody has made it."""
+    try:
+        yield name
+    finally:
+        profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=30)
+        profiles = {EXEC_PROFILE_DEFAULT: profile}
+        with Cluster([address[0]], port=address[1], protocol_version=4, execution_profiles=profiles) as cluster:
+            cluster.connect().execute(f"DROP KEYSPACE IF EXISTS {name}")

@@ -6,6 +6,10 @@ import asyncmy
 import asyncpg
 import pytest
 import redis
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+from cassandra.policies import RoundRobinPolicy
 from redis.cluster import ClusterNode, RedisCluster
 from sqlalchemy.engine import make_url
 
@@ -55,6 +59,42 @@ async def test_mariadb_is_an_empty_database_that_may_be_written(mariadb_url: str
             assert await cursor.fetchall() == (("a",),)
     finally:
         await link.ensure_closed()
+
+
+async def test_kafka_keeps_what_was_sent(kafka_brokers: str, topic_prefix: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_brokers)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(f"{topic_prefix}a", num_partitions=2, replication_factor=1)])
+    finally:
+        await admin.close()
+    producer = AIOKafkaProducer(bootstrap_servers=kafka_brokers, enable_idempotence=True)
+    await producer.start()
+    try:
+        await producer.send_and_wait(f"{topic_prefix}a", b"word", key=b"k")
+    finally:
+        await producer.stop()
+    consumer = AIOKafkaConsumer(
+        f"{topic_prefix}a", bootstrap_servers=kafka_brokers, group_id=topic_prefix, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        assert (await consumer.getone()).value == b"word"
+    finally:
+        await consumer.stop()
+
+
+def test_cassandra_keeps_what_was_written(cassandra_address: tuple[str, int], keyspace: str) -> None:
+    host, port = cassandra_address
+    profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy())
+    with Cluster([host], port=port, protocol_version=4, execution_profiles={EXEC_PROFILE_DEFAULT: profile}) as cluster:
+        session = cluster.connect()
+        session.execute(
+            f"CREATE KEYSPACE {keyspace} WITH replication = {{'class': 'NetworkTopologyStrategy', 'datacenter1': 1}}"
+        )
+        session.execute(f"CREATE TABLE {keyspace}.a (b text PRIMARY KEY)")
+        session.execute(f"INSERT INTO {keyspace}.a (b) VALUES ('c')")
+        assert [row.b for row in session.execute(f"SELECT b FROM {keyspace}.a")] == ["c"]
 
 
 @pytest.mark.parametrize("name", ["postgresql", "mariadb"])
