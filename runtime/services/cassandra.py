@@ -77,7 +77,8 @@ class Cassandra:
             *(f"-Dlogback.configurationFile={logging}", f"-Dcassandra.config=file://{configuration}"),
             *(f"-Dcassandra.storagedir={folder / 'data'}", "-Dcassandra-foreground=yes"),
             *("-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.ring_delay_ms=1000"),
-            *("-cp", class_path("cassandra", site.cache), "org.apache.cassandra.service.CassandraDaemon"),
+            "-Dcassandra.shutdown_announce_in_ms=200",
+            *("-cp", class_path("cassandra", site.cache, site.account), "org.apache.cassandra.service.CassandraDaemon"),
         ]
 
     def ready(self, site: Site) -> bool:

@@ -75,7 +75,7 @@ def test_a_missing_file_of_the_cache_is_named(tmp_path: Path) -> None:
 
 
 def test_only_locked_files_are_on_the_class_path(tmp_path: Path) -> None:
-    names = [Path(each).name for each in class_path("kafka", tmp_path).split(":")]
+    names = [Path(each).name for each in class_path("kafka", tmp_path, None).split(":")]
     assert names == list(locked("kafka"))
 
 

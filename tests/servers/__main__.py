@@ -1,7 +1,7 @@
-"""Run a command whose tests share servers, and stop those at its end, whatever ends it: python -m tests.servers COMMAND.
+"""Run a command whose tests share servers, and stop these at its end, whatever ends it: python -m tests.servers CMD.
 
-The tests start what they need, at its first use. Gives the command's exit code. Where HEXCAB_SERVICES_DIR is set already,
-its servers are used and left running.
+The tests start what they need, at its first use. Gives the command's exit code. Where HEXCAB_SERVICES_DIR is set
+already, its servers are used and left running.
 """
 
 from __future__ import annotations
