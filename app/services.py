@@ -62,7 +62,8 @@ def _table(found: Mapping[str, ServiceStatus]) -> str:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{line}\n")  # in one piece: several start at the same time
+    sys.stderr.flush()
 
 
 def _name(text: str) -> str:

@@ -17,6 +17,7 @@ from runtime.services.model import Node, Runner
 from runtime.services.places import Account
 
 _TAIL_BYTES = 8_192
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _COMPLAINT = re.compile(r"\b(error|fatal|exception)\b", re.IGNORECASE)
 
 
@@ -116,7 +117,7 @@ def runner(folder: Path, account: Account | None, timeout_s: float) -> Runner:
         except (OSError, subprocess.SubprocessError) as error:
             raise Unavailable(f"{program} cannot be run: {error}") from error
         if done.returncode:
-            said = _complaint(done.stderr) or _complaint(done.stdout) or "it said nothing"
+            said = _complaint(f"{done.stdout}\n{done.stderr}")
             raise Unavailable(f"{program} failed with code {done.returncode}: {said}")
         return done.stdout
 
@@ -138,12 +139,12 @@ def last_words(log: Path) -> str:
 
 def _complaint(text: str) -> str:
     """The first line that complains, as programs explain themselves after it; where none does, the last."""
-    lines = _lines(text)
-    return next((line for line in lines if _COMPLAINT.search(line)), lines[-1] if lines else "")
+    lines = _lines(text) or ["it said nothing"]
+    return next((line for line in lines if _COMPLAINT.search(line)), lines[-1])
 
 
 def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [line.strip() for line in _COLOUR.sub("", text).splitlines() if line.strip()]
 
 
 def _environment(folder: Path) -> dict[str, str]:
