@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.roles import ROLES
+from app.services import add_arguments
 from core.errors import HexcabError
 from runtime.home import default_home
 
@@ -22,6 +23,7 @@ _COMMANDS = {
     "token": "app.token",
     "archive": "app.archive",
     "db": "app.db",
+    "services": "app.services",
 }
 
 
@@ -57,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     database.add_argument("action", choices=["upgrade"])
     _data_dir(database)
     _settings(database)
+    add_arguments(commands.add_parser("services", help="real servers for this machine: Redis, SQL, Kafka, Cassandra"))
     return parser
 
 
