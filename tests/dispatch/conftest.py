@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dispatch.searches import ONE_LANE
 from runtime.clocks import ManualClock
 from runtime.settings import Settings
 from tests.dispatch.world import FakeTrips, InMemory, InSql, World, tuned
@@ -23,6 +24,7 @@ async def make_world(request: pytest.FixtureRequest, tmp_path: Path, clock: Manu
         await kind.start()
         settings: Settings = tuned(**fields)
         made.append(World(clock, kind, trips, settings))
+        await made[-1].desk.searches.take(ONE_LANE)
         return made[-1]
 
     yield make
