@@ -69,7 +69,8 @@ class GroupFigures:
     """How a consumer group gets on in this process. `waiting` and `oldest_s` are about its partitions alone."""
 
     group: str
-    waiting: int  # events that it has not handled yet
+    waiting: int  # events that it has not handled yet, read or not
+    in_hand: int  # of them, those that were read
     oldest_s: float  # engine seconds since the oldest of those in hand happened; 0 without any
     handled: int  # since the start
     repeated: int  # since the start: passed over, as they had been handled before

@@ -33,7 +33,7 @@ class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     request_timeout_s: float = 10.0  # for an answer of a broker
     retry_backoff_s: float = 0.5  # between tries of the client itself
-    linger_s: float = 0.005  # how long an event may wait for others to share a request with
+    linger_s: float = 0.002  # how long an event may wait for others to share a request with
     delivery_s: float = 10.0  # how long the relay waits for one event before it hears Unavailable
     produce_window: int = 1_000  # events on their way to the brokers
 

@@ -28,6 +28,7 @@ _log = logging.getLogger("hexcab.kafka")
 _AWAY = (KafkaError, IllegalStateError, OSError, TimeoutError)
 _POLL_MS = 200  # to wait for messages of partitions with room
 _POLL_FULL_MS = 20  # while others have none, and may have some again soon
+_SETTLE_S = 0.05  # from a new assignment until the client can bear another change: its heartbeat has to run first
 _NEVER_MS = 86_400_000  # a group that waits for a store reads nothing and is alive all the same
 
 
@@ -61,6 +62,7 @@ class GroupMember:
         self._draining = False
         self._closing = False
         self._room = asyncio.Event()
+        self._joined = asyncio.Event()
         self._waiting = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -82,16 +84,24 @@ class GroupMember:
 
     def figures(self) -> GroupFigures:
         """How it gets on."""
-        outlet, starts = self._outlet, [part.offsets.oldest_at for part in self._partitions.values()]
-        oldest = min((at for at in starts if at is not None), default=None)
-        oldest_s = 0.0 if oldest is None else max(0.0, self._means.clock.now() - oldest)
-        return GroupFigures(outlet.name, self._waiting, oldest_s, outlet.handled, outlet.repeated, outlet.dead)
+        outlet, offsets = self._outlet, [part.offsets for part in self._partitions.values()]
+        oldest = min((each.oldest_at for each in offsets if each.oldest_at is not None), default=None)
+        return GroupFigures(
+            group=outlet.name,
+            waiting=self._waiting,
+            in_hand=sum(map(len, offsets)),
+            oldest_s=0.0 if oldest is None else max(0.0, self._means.clock.now() - oldest),
+            handled=outlet.handled,
+            repeated=outlet.repeated,
+            dead=outlet.dead,
+        )
 
     # what the consumer tells
 
     async def release(self) -> None:
         """Before every rebalance, and at the end: nothing is in hand on return, and what was handled is committed."""
         self._draining = True
+        self._joined.clear()
         await asyncio.gather(*(part.drain(self._means.kafka.drain_s) for part in self._partitions.values()))
         await self._commit()
         self._partitions = {}
@@ -104,6 +114,7 @@ class GroupMember:
         self._committed = {}
         self._draining = self._closing
         self._room.set()
+        self._joined.set()
 
     # the member itself
 
@@ -122,7 +133,8 @@ class GroupMember:
         await self._means.prepared.wait()
         self._consumer = consumer = self._made()
         try:
-            await consumer.start()
+            async with self._in_time():
+                await consumer.start()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._commit_forever(), name=f"commit-{self._outlet.name}")
                 tasks.create_task(self._pump(consumer), name=f"pump-{self._outlet.name}")
@@ -151,6 +163,8 @@ class GroupMember:
         return consumer
 
     async def _rejoin(self) -> None:
+        await self._joined.wait()
+        await asyncio.sleep(_SETTLE_S)
         await self._commit()
         if self._consumer is not None:
             self._consumer.subscribe([self._means.topic], listener=_Listener(self))
@@ -175,9 +189,23 @@ class GroupMember:
                 await self._room.wait()
                 continue
             poll_ms = _POLL_FULL_MS if full else _POLL_MS
-            read = await consumer.getmany(*ready, timeout_ms=poll_ms, max_records=most)
+            read = await self._read(consumer.getmany(*ready, timeout_ms=poll_ms, max_records=most))
             for tp, records in read.items():
                 self._take(tp.partition, records)
+
+    async def _read(self, reading: Any) -> Any:
+        try:
+            async with self._in_time():
+                return await reading
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise KafkaError("the client has lost its coordination") from error  # its own task was cancelled
+
+    def _in_time(self) -> asyncio.Timeout:
+        """Reading waits while a group is formed; a client that waits for longer has got stuck and is made anew."""
+        return asyncio.timeout(2 * self._means.kafka.rebalance_s)
 
     def _take(self, number: int, records: Any) -> None:
         part = self._partitions.get(number)

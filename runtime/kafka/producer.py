@@ -44,6 +44,7 @@ class Producer:
         self._broken = asyncio.Event()
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
 
     def start(self) -> None:
         """Begin to connect; Kafka may be away."""
@@ -51,6 +52,7 @@ class Producer:
 
     async def close(self) -> None:
         """End. What nobody was told to be safe may be written or not."""
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -74,6 +76,8 @@ class Producer:
         await self._safe(name, (self._topics.dead.name, 0), letter.key, _encode(letter))
 
     async def _safe(self, name: str, where: tuple[str, int], key: str, value: bytes) -> None:
+        if self._closed:
+            raise Unavailable("the producer is closed", code="kafka_unavailable")
         task = self._sending.get(name)
         if task is None:
             if len(self._sending) >= self._kafka.produce_window:
@@ -85,7 +89,7 @@ class Producer:
         if not done:
             raise Unavailable("Kafka has not confirmed an event yet", code="kafka_unavailable")
         if task.cancelled():
-            raise Unavailable("the producer is closed", code="kafka_unavailable")
+            raise Unavailable("the connection to Kafka was closed", code="kafka_unavailable")
         task.result()
 
     async def _send(self, where: tuple[str, int], key: str, value: bytes) -> None:
