@@ -77,6 +77,15 @@ class GroupFigures:
     dead: int  # since the start: given up
 
 
+@dataclass(frozen=True, slots=True)
+class BusFigures:
+    """How a bus gets on in this process. One in memory has nothing to tell: what waits there waits in the outbox."""
+
+    groups: Sequence[GroupFigures] = ()
+    produced: int = 0  # messages that are safe in the bus's own log, since the start
+    in_doubt_since: float | None = None  # the earliest of its shared groups
+
+
 class Bus(Protocol):
     """At-least-once delivery, in order per key, to each consumer group. Groups are subscribed before `start`."""
 
@@ -113,8 +122,8 @@ class Bus(Protocol):
         """Return when the bus was closed; raises what ended it otherwise."""
         ...
 
-    def figures(self) -> Sequence[GroupFigures]:
-        """How the groups of this process get on, where the bus keeps them itself."""
+    def figures(self) -> BusFigures:
+        """How it gets on."""
         ...
 
     async def close(self) -> None:

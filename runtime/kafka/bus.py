@@ -8,7 +8,7 @@ import logging
 import random
 from collections.abc import Collection, Sequence
 
-from core.bus import GroupFigures, Handler, Outlet, Owner, Ownership
+from core.bus import BusFigures, Handler, Outlet, Owner, Ownership
 from core.clock import Clock
 from core.errors import Unavailable
 from core.events import Event
@@ -40,6 +40,7 @@ class KafkaBus:
         self._topics = topics_of(kafka)
         self._groups: dict[str, Handlers] = {}
         self._shared: dict[str, Regions] = {}
+        self._running: frozenset[str] = frozenset()
         self._members: list[GroupMember] = []
         self._producer = Producer(self._topics, kafka, runtime, rng)
         self._prepared = asyncio.Event()
@@ -50,11 +51,6 @@ class KafkaBus:
     def partitions(self) -> int:
         """Of the topic of the rides."""
         return self._topics.rides.partitions
-
-    @property
-    def produced(self) -> int:
-        """Messages that the brokers have from this process."""
-        return self._producer.produced
 
     def subscribe(self, group: str, types: Sequence[type[Event]], handler: Handler) -> None:
         self._groups.setdefault(group, Handlers(group)).add(types, handler)
@@ -70,6 +66,7 @@ class KafkaBus:
     async def start(self, groups: Collection[str] | None = None) -> None:
         names = list(self._groups) if groups is None else list(groups)
         assert set(names) <= set(self._groups), "a group is subscribed before it runs"
+        self._running = frozenset(names)
         self._members = [self._member(name) for name in names]
         try:
             async with asyncio.timeout(self._kafka.request_timeout_s):
@@ -91,8 +88,13 @@ class KafkaBus:
         finally:
             closed.cancel()
 
-    def figures(self) -> Sequence[GroupFigures]:
-        return [member.figures() for member in self._members]
+    def figures(self) -> BusFigures:
+        doubts = [regions.in_doubt_since for name, regions in self._shared.items() if name in self._running]
+        return BusFigures(
+            groups=[member.figures() for member in self._members],
+            produced=self._producer.produced,
+            in_doubt_since=min((since for since in doubts if since is not None), default=None),
+        )
 
     async def close(self) -> None:
         if self._task is not None:

@@ -64,6 +64,7 @@ class GroupMember:
         self._room = asyncio.Event()
         self._joined = asyncio.Event()
         self._waiting = 0
+        self._answers = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -126,7 +127,7 @@ class GroupMember:
                 _log.warning("a consumer is made anew: %r", errors.exceptions[0], extra={"group": self._outlet.name})
             except* Exception:
                 _log.exception("a consumer failed and is made anew", extra={"group": self._outlet.name})
-            self._heard(False)
+            self._heard(answered=False)
             await asyncio.sleep(pause_s(1, self._means.runtime, self._means.rng))
 
     async def _consume(self) -> None:
@@ -235,7 +236,7 @@ class GroupMember:
                 await self._consumer.commit(offsets)
         except _AWAY as error:
             about = {"group": self._outlet.name}
-            _log.info("offsets are not committed, events may come again: %r", error, extra=about)
+            _log.debug("offsets are not committed, events may come again: %r", error, extra=about)
         else:
             self._committed.update(changed)
 
@@ -245,13 +246,16 @@ class GroupMember:
                 async with asyncio.timeout(self._means.kafka.session_s):
                     self._waiting = await self._lag(consumer)
             except _AWAY as error:
-                _log.info("Kafka does not answer: %r", error, extra={"group": self._outlet.name})
-                self._heard(False)
+                self._heard(False, error)
             else:
                 self._heard(True)
             await asyncio.sleep(self._means.kafka.watch_s)
 
-    def _heard(self, answered: bool) -> None:
+    def _heard(self, answered: bool, error: Exception | None = None) -> None:
+        if answered != self._answers:  # once per outage
+            level, about = logging.INFO if answered else logging.WARNING, {"group": self._outlet.name}
+            _log.log(level, "Kafka answers" if answered else "Kafka does not answer: %r", error, extra=about)
+        self._answers = answered
         if self._regions is not None:
             self._regions.heard(answered)
 

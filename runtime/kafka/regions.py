@@ -105,18 +105,22 @@ class Regions:
             if gained := self._mine - self._owned:
                 self._owned |= gained
                 await self._tell(self._owner.assigned, gained)
-            if lost := self._owned - self._mine:
+            if lost := (self._owned | self._claimed) - self._mine:
                 await self._give_up(lost)
 
     async def _give_up(self, lost: frozenset[int]) -> None:
-        await self._tell(self._owner.revoked, lost)
+        if told := lost & self._owned:
+            await self._tell(self._owner.revoked, told)
         self._owned -= lost
         others_wait = (lost & self._claimed) - self._mine
         self._claimed -= others_wait
         if lost & self._mine:  # given back meanwhile
             self._wake.set()
         if others_wait and self.rejoin is not None:
-            await self.rejoin()
+            try:
+                await self.rejoin()
+            except Exception:  # whatever ails the consumer, it is made anew and joins then
+                _log.exception("asking for another round failed")
 
     async def _tell(self, say: Told, partitions: Collection[int]) -> None:
         try:

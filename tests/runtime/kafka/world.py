@@ -84,4 +84,4 @@ class Process:
 
     @property
     def figures(self) -> Any:
-        return self.bus.figures()[0]
+        return self.bus.figures().groups[0]
