@@ -102,6 +102,37 @@ async def test_partitions_that_stay_are_never_given_up_when_many_come_and_go(sta
     await until(lambda: len(first.heard) == 20)
 
 
+async def test_nothing_is_lost_and_rides_keep_their_order_while_processes_come_and_go(start: Start) -> None:
+    owners, order, keys, count = Owners(), list[str](), 30, 900
+
+    async def note(each: AnyEvent) -> None:
+        await asyncio.sleep(0.002)
+        order.append(each.id)
+
+    async def one(number: int) -> Process:
+        process: Process = await start(owner=owners.of(f"p{number}", leave_s=0.02))
+        process.before = note
+        return process
+
+    async def sends(sender: Process, key: int) -> None:
+        for number in range(key, count, keys):
+            await sender.send(event(number, f"req_{key}", f"region {key}"))
+            await asyncio.sleep(0.3)
+
+    stays = await one(0)
+    sending = [asyncio.create_task(sends(stays, key)) for key in range(keys)]
+    for number in range(1, 5):
+        passing = [await one(2 * number), await one(2 * number + 1)]
+        await asyncio.sleep(1)
+        await asyncio.gather(*(process.bus.close() for process in passing))
+    await asyncio.gather(*sending)
+    await until(lambda: len(set(order)) == count)
+    for key in range(keys):
+        mine = [int(each[1:]) for each in dict.fromkeys(order) if int(each[1:]) % keys == key]
+        assert mine == sorted(mine)
+    assert owners.overlaps == []
+
+
 async def test_a_killed_process_loses_its_partitions_to_the_others(start: Start, settings: KafkaSettings) -> None:
     owners = Owners()
     first = await start(owner=owners.of("first"))
