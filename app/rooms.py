@@ -16,6 +16,7 @@ from app.wiring.drivers import AccountWatch, Desk, DriverRooms, DriverTokens
 from app.wiring.duty import Duty
 from app.wiring.journal import Journal
 from app.wiring.people import LoggedCodes, People, SignIn, StarRatings, driver_card
+from core.bus import Bus
 from core.clock import Clock
 from core.events import Event, TripCompleted
 from core.ids import Ids
@@ -27,7 +28,7 @@ from location.area import ServiceArea
 from location.gateway.server import Gateway, GatewayParts
 from location.live import LiveDrivers
 from location.messages import schemas
-from location.ports import SupplyStore, TrailLog
+from location.ports import PositionStream, SupplyStore, TrailLog
 from location.supply import Supply
 from maps.cities import City
 from maps.routes import RouteWorkers
@@ -36,7 +37,6 @@ from payments.adapters.sql import SqlQuoteReader
 from payments.adapters.sql import SqlTransactions as QuoteTransactions
 from payments.quotes import QuoteDesk, QuotePorts
 from runtime.auth import Tickets, Tokens
-from runtime.bus import MemoryBus
 from runtime.geographies import Geographies
 from runtime.idempotency import IdempotencyStore
 from runtime.outbox import Relay
@@ -66,7 +66,7 @@ class Stores:
     trails: TrailLog
     trips: TripArchive
     routes: RouteWorkers
-    bus: MemoryBus
+    bus: Bus
     relay: Relay
     clock: Clock
     wall: Clock
@@ -74,6 +74,7 @@ class Stores:
     tickets: Tickets
     metrics: Metrics
     geographies: Geographies
+    positions: PositionStream | None = None  # nobody follows them in one process
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,9 @@ class _Connector:
         self.apps = Apps(self.hub, elsewhere)
         self.board = Board()
         self.live = LiveDrivers()
-        self.supply = Supply(self.live, stores.supply, stores.clock, fresh_s=settings.location.fresh_s)
+        self.supply = Supply(
+            self.live, stores.supply, stores.clock, fresh_s=settings.location.fresh_s, stream=stores.positions
+        )
         self.people = SqlPeople(stores.main)
         self.live_trips = SqlLiveTrips(stores.main)
         self.history = History(self.live_trips, stores.trips, settings.trips)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from location.model import DriverState, LastPosition, SupplyChange, SupplyRows, Trail, TrailPoint
@@ -95,6 +95,21 @@ class SupplyStore(Protocol):
 
     async def expire(self, before: float) -> list[str]:
         """Take out drivers last seen before this engine time; returns their ids. Looks at those alone."""
+        ...
+
+
+class PositionStream(Protocol):
+    """Where the drivers' positions go for whoever wants to follow them. Losing some is no harm, and is counted."""
+
+    def offer(self, changes: Sequence[SupplyChange]) -> None:
+        """Take what a tick has gathered. Never waits and never raises: the gateway must not feel who listens.
+
+        Of several positions of a driver between two batches the latest is enough.
+        """
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """How many positions were `sent` since the start, and how many were lost, by reason."""
         ...
 
 

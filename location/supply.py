@@ -7,19 +7,28 @@ import logging
 from core.clock import Clock
 from core.errors import HexcabError
 from location.live import LiveDrivers
-from location.ports import SupplyStore
+from location.ports import PositionStream, SupplyStore
 
 _log = logging.getLogger(__name__)
 
 
 class Supply:
-    """The live table and the store that other processes look drivers up in."""
+    """The live table and the store that other processes look drivers up in; `stream` hears of positions besides."""
 
-    def __init__(self, live: LiveDrivers, store: SupplyStore, clock: Clock, *, fresh_s: float) -> None:
+    def __init__(
+        self,
+        live: LiveDrivers,
+        store: SupplyStore,
+        clock: Clock,
+        *,
+        fresh_s: float,
+        stream: PositionStream | None = None,
+    ) -> None:
         self.live = live
         self._store = store
         self._clock = clock
         self._fresh_s = live.fresh_s = fresh_s  # one limit: what expires must not be placed by the next old ping
+        self._stream = stream
         self._failing = False
 
     def set_busy(self, driver_id: str, trip_id: str) -> None:
@@ -43,6 +52,8 @@ class Supply:
         changes = self.live.take_changes()
         if not changes:
             return 0
+        if self._stream is not None:
+            self._stream.offer(changes)
         try:
             await self._store.apply(changes)
         except BaseException as error:

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from core.errors import BadFile
+from runtime.kafka_settings import KafkaSettings
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]  # 0: any free one
 
@@ -185,12 +186,6 @@ class RedisSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The Redis of a cluster. An empty URL: the embedded one in the data directory."""
 
     url: str = ""  # redis://, rediss:// or, for a Redis Cluster, redis+cluster:// and rediss+cluster://
-
-
-class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The Kafka of a cluster. Without brokers the bus is in memory, which only one process can use."""
-
-    brokers: str = ""  # host:port,host:port
 
 
 class CassandraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -123,6 +123,29 @@ class MemoryTrail:
         for key in old:
             del self._points[key]
         return len(old)
+
+
+class MemoryPositions:
+    """PositionStream that keeps the latest change of each driver, of `most` drivers."""
+
+    def __init__(self, most: int) -> None:
+        self.latest: dict[str, SupplyChange] = {}
+        self._most = most
+        self._counts = {"sent": 0, "queue_full": 0}
+
+    def offer(self, changes: Sequence[SupplyChange]) -> None:
+        """Keep them."""
+        for change in changes:
+            if change.row is None:
+                continue
+            fits = change.driver_id in self.latest or len(self.latest) < self._most
+            self._counts["sent" if fits else "queue_full"] += 1
+            if fits:
+                self.latest[change.driver_id] = change
+
+    def counts(self) -> Mapping[str, int]:
+        """How many were kept, and how many not."""
+        return self._counts
 
 
 def trail_of(points: Iterable[TrailPoint]) -> Trail:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InvalidInput, Unavailable
-from location.adapters.memory import MemorySupply
+from location.adapters.memory import MemoryPositions, MemorySupply
 from location.area import ServiceArea
 from location.live import LiveDrivers
 from location.messages import Position
@@ -45,7 +45,8 @@ class Town:
         self.clock = clock
         self.live = LiveDrivers()
         self.store = Store()
-        self.supply = Supply(self.live, self.store, clock, fresh_s=30.0)
+        self.positions = MemoryPositions(100)
+        self.supply = Supply(self.live, self.store, clock, fresh_s=30.0, stream=self.positions)
         self._seq = 0
 
     def ping(self, driver_id: str, segment: int = A, *, age_s: float = 0.0) -> None:
@@ -213,6 +214,18 @@ async def test_after_an_outage_of_the_store_everything_is_told_again(town: Town,
     town.live.set_connected("drv_0", False)
     town.store.away = False
     assert await town.shown() == {f"drv_{number}": (B, ONLINE) for number in range(1, drivers)}
+
+
+async def test_followers_hear_of_who_moved_whether_the_store_takes_it_or_not(town: Town) -> None:
+    town.come("drv_0")
+    town.come("drv_1")
+    await town.supply.flush()
+    town.positions.latest.clear()
+    town.store.away = True
+    town.ping("drv_1", B)
+    await town.supply.flush()
+    assert {driver: change.segment for driver, change in town.positions.latest.items()} == {"drv_1": B}
+    assert await Supply(town.live, MemorySupply(), town.clock, fresh_s=30.0).flush() == 1  # nobody has to follow
 
 
 async def test_the_vehicle_class_reaches_the_store_and_a_long_one_is_refused(town: Town) -> None:
