@@ -41,6 +41,9 @@ class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trail_batch: int = 5_000  # pings in one append to the durable log
     keep_idle_pings: bool = True  # pings without a trip go to the log too, until retention removes them
     idle_trail_s: float = 1.0  # wall time that pings without a trip may wait for the log
+    trail_retry_s: float = 1.0  # wall time between tries while the durable log is away
+    complete_wait_s: float = 2.0  # wall time that the end of a trip waits for the log to take its pings
+    last_position_wait_s: float = 1.0  # wall time that a welcome waits for the log's last position of the driver
     purge_every_s: float = 600.0
     expire_every_s: float = 1.0  # how often silent drivers are taken out of the supply
     max_commands: int = 32  # of one driver, waiting for their turn

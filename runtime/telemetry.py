@@ -87,5 +87,10 @@ class Metrics:
         self.outbox_age = Gauge("hexcab_outbox_age_seconds", "Age of the oldest waiting event", registry=self.registry)
         self.outbox_dead = Gauge("hexcab_outbox_dead", "Events set aside after too many tries", registry=self.registry)
         self.pings = Gauge("hexcab_pings", "Pings by what became of them", ["outcome"], registry=self.registry)
+        self.trail_waiting = Gauge("hexcab_trail_waiting", "Pings that wait for the trail log", registry=self.registry)
+        self.trail_away = Gauge("hexcab_trail_away", "1 while the trail log is away", registry=self.registry)
+        self.trail_lost = Gauge(
+            "hexcab_trail_lost", "Pings the full trail queue did not take", ["kind"], registry=self.registry
+        )
         self.connections = Gauge("hexcab_driver_connections", "Connected drivers", registry=self.registry)
         self.rss_bytes = Gauge("hexcab_rss_bytes", "Resident memory", registry=self.registry)

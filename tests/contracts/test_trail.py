@@ -12,7 +12,7 @@ from core.errors import Unavailable
 from location.adapters.memory import MemoryTrail
 from location.adapters.sqlite_trail import SqliteTrail
 from location.messages import Position
-from location.model import TrailPoint
+from location.model import LastPosition, TrailPoint
 from location.ports import TrailLog
 from runtime.sql import Database
 
@@ -67,7 +67,7 @@ async def test_an_unknown_trip_and_no_points_are_empty(log: TrailLog) -> None:
     await log.append([])
     assert len(await log.of_trip("trip_9")) == 0
     assert (await log.of_trip("trip_9")).lat.shape == (0,)
-    assert await log.last_positions() == []
+    assert await log.last_position("drv_1") is None
 
 
 async def test_a_track_has_idle_and_trip_points_of_one_driver_within_the_times(log: TrailLog) -> None:
@@ -81,9 +81,12 @@ async def test_the_last_position_is_the_newest_by_time(log: TrailLog) -> None:
     await log.append([point(1, None), point(2, None), point(7, None, "drv_2")])
     await log.append([point(3)])
     await log.append([point(2, None)])
-    last = {each.driver_id: each for each in await log.last_positions()}
-    assert (last["drv_1"].seq, last["drv_1"].ts, last["drv_1"].trip_id) == (3, T + 3_000, "trip_1")
-    assert (last["drv_2"].seq, last["drv_2"].online, last["drv_2"].heading) == (7, True, 90)
+    first, second = await log.last_position("drv_1"), await log.last_position("drv_2")
+    assert first == LastPosition("drv_1", 3, T + 3_000, 57.703, 11.97, 90, None, True, "trip_1")
+    assert second == LastPosition("drv_2", 7, T + 7_000, 57.707, 11.97, 90, None, True, None)
+    await log.append([point(4, None)._replace(online=False)])
+    ended = await log.last_position("drv_1")
+    assert ended == LastPosition("drv_1", 4, T + 4_000, 57.704, 11.97, 90, None, False, None)
 
 
 async def test_retention_removes_old_idle_points_and_keeps_trips(log: TrailLog) -> None:
@@ -91,7 +94,7 @@ async def test_retention_removes_old_idle_points_and_keeps_trips(log: TrailLog) 
     assert await log.purge(T + 4_000) == 2
     assert (await log.track("drv_1", T, T + 60_000)).seq.tolist() == [2, 4]
     assert await log.purge(T + 4_000) == 0
-    assert {each.driver_id for each in await log.last_positions()} == {"drv_1"}
+    assert await log.last_position("drv_1") is not None
 
 
 async def test_much_is_purged_in_bounded_steps(log: TrailLog) -> None:
@@ -111,7 +114,9 @@ async def test_what_was_appended_is_there_after_a_restart(tmp_path: Path) -> Non
     again = SqliteTrail(second)
     await again.prepare()
     assert (await again.of_trip("trip_1")).seq.tolist() == [1, 2]
-    assert [each.seq for each in await again.last_positions()] == [2]
+    last = await again.last_position("drv_1")
+    assert last is not None
+    assert last.seq == 2
     await second.close()
 
 
