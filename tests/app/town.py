@@ -20,11 +20,13 @@ from accounts.adapters.sql import SqlTransactions as AccountTransactions
 from accounts.model import DriverPatch, NewDriver, Vehicle
 from accounts.service import DriverDesk
 from app.wiring import rides, trips
+from app.wiring.apps import Alone, Apps
 from app.wiring.board import Board
 from app.wiring.drivers import AccountWatch, Desk, DriverRooms
+from app.wiring.duty import Duty
 from app.wiring.people import driver_card
 from core.errors import Unavailable
-from core.events import AnyEvent, CabFound, NoCabFound, TripAssigned
+from core.events import AnyEvent
 from core.geo import LatLng
 from core.ids import Ids
 from dispatch.adapters.sql import SqlStore
@@ -102,10 +104,11 @@ class Town:
         self.archive = Database(f"sqlite+aiosqlite:///{folder / 'archive.db'}")
         self.trails, self.routes = Trails(self.archive), Routes()
         self.riders, self.board, self.live, self.store = Riders(), Board(), LiveDrivers(), MemorySupply()
-        self.apps = rides.Apps(self.riders)
+        self.elsewhere = Alone()
+        self.apps = Apps(self.riders, self.elsewhere)
         self.supply = Supply(self.live, self.store, clock, fresh_s=settings.location.fresh_s)
         self.live_trips = SqlLiveTrips(self.main)
-        self.audience = trips.Audience(self.apps, self.supply, self.board, self.live_trips)
+        self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, self.elsewhere)
         transactions = TripTransactions(self.main, trips.RequestEnds(), SqlRatings())
         history = History(self.live_trips, MemoryTripArchive(), settings.trips)
         self.trips = TripDesk(DeskPorts(transactions, self.live_trips, history, self.audience), clock, settings.trips)
@@ -215,10 +218,8 @@ class Town:
     async def relay(self) -> None:
         """Hand out every event so far, again where that was done."""
         for event in await self.events():
-            if isinstance(event, TripAssigned):
-                await self.audience.assigned(event)
-            elif isinstance(event, CabFound | NoCabFound):
-                await self.board.search_ended(event)
+            await self.audience.handle(event)
+            await self.board.heard(event)
             await self.billing.handle(event)
 
     async def until(self, holds: Callable[[], bool]) -> None:
