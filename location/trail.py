@@ -20,8 +20,8 @@ _log = logging.getLogger(__name__)
 class TrailWriter:
     """A bounded queue in front of the trail log. Pings of a trip are never dropped: ask `full` first.
 
-    While the log is away the queue grows to its bound. Beyond it idle pings are lost and counted, and pings of trips are
-    not taken: the apps keep them. `durable` is told of each driver whose trip pings became durable.
+    While the log is away the queue grows to its bound. Beyond it idle pings are lost and counted, and pings of trips
+    are not taken: the apps keep them. `durable` is told of each driver whose trip pings became durable.
     """
 
     def __init__(
