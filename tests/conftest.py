@@ -18,6 +18,8 @@ from core.ids import Ids
 from maps.cities import City, CityBuild, build_city, load_city
 from runtime.clocks import ManualClock
 
+pytest_plugins = ["tests.servers.fixtures"]
+
 _DECIDE_A_PACK = ("tiles.py", "edgeinfo.py", "tilebuild.py", "packs.py", "roads.py")  # of the maps room
 
 
