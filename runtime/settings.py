@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from core.errors import BadFile
+from runtime.cassandra_settings import CassandraSettings
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]  # 0: any free one
 
@@ -194,13 +195,6 @@ class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The Kafka of a cluster. Without brokers the bus is in memory, which only one process can use."""
 
     brokers: str = ""  # host:port,host:port
-
-
-class CassandraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The Cassandra of a cluster. Without hosts, trails and the archive are in SQLite in the data directory."""
-
-    hosts: str = ""  # host,host
-    port: Port = 9042
 
 
 class Geography(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
