@@ -60,6 +60,7 @@ def log_to(stream: IO[str], level: str) -> logging.Handler:
     root.setLevel(level.upper())
     for noisy in ("aiosqlite", "numba", "websockets", "httpx", "httpcore", "alembic", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("cassandra").setLevel(logging.ERROR)  # it warns of every try to come back to a node
     logging.getLogger("audit").setLevel(logging.INFO)
     return handler
 

@@ -6,7 +6,7 @@ replicas, one of which is asked, so that no node has to pass on what is not its 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from cassandra.query import BatchStatement, BatchType
@@ -16,8 +16,22 @@ from runtime.cassandra_settings import CassandraSettings
 _PARTITIONS = 10  # servers warn of batches that touch more
 
 
-async def packed(rows: AsyncIterator[Any], session: Any, settings: CassandraSettings) -> AsyncIterator[Any]:
-    """Statements that write these bound rows, each as soon as it is full."""
+def unlogged(rows: Sequence[Any]) -> Any:
+    """One batch of bound rows."""
+    batch = BatchStatement(BatchType.UNLOGGED)
+    batch.is_idempotent = True
+    for row in rows:
+        batch.add(row)
+    return batch
+
+
+async def packed(
+    rows: AsyncIterator[Any],
+    session: Any,
+    settings: CassandraSettings,
+    batch: Callable[[Sequence[Any]], Any] = unlogged,
+) -> AsyncIterator[Any]:
+    """Statements that write these bound rows, each as soon as it is full; a row that stands alone is one itself."""
     owners_of, keyspace = session.cluster.metadata.get_replicas, settings.keyspace
     packs: dict[tuple[str, ...], _Pack] = {}
     async for row in rows:
@@ -25,13 +39,13 @@ async def packed(rows: AsyncIterator[Any], session: Any, settings: CassandraSett
         size = sum(len(value) for value in row.values if isinstance(value, bytes))
         pack = packs.get(owners)
         if pack is not None and not pack.has_room(row, size, settings):
-            yield pack.statement()
+            yield pack.statement(batch)
             pack = None
         if pack is None:
             pack = packs[owners] = _Pack()
         pack.add(row, size)
     for pack in packs.values():
-        yield pack.statement()
+        yield pack.statement(batch)
 
 
 class _Pack:
@@ -54,11 +68,5 @@ class _Pack:
         self._partitions.add(row.routing_key)
         self._bytes += size
 
-    def statement(self) -> Any:
-        if len(self._rows) == 1:
-            return self._rows[0]
-        batch = BatchStatement(BatchType.UNLOGGED)
-        batch.is_idempotent = True
-        for row in self._rows:
-            batch.add(row)
-        return batch
+    def statement(self, batch: Callable[[Sequence[Any]], Any]) -> Any:
+        return self._rows[0] if len(self._rows) == 1 else batch(self._rows)

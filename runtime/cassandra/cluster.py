@@ -38,12 +38,11 @@ def tls_context(settings: CassandraSettings) -> ssl.SSLContext | None:
 
 
 def connect(settings: CassandraSettings, tls: ssl.SSLContext | None, tables: Sequence[Table]) -> Any:
-    """A session on the keyspace, with every table there. Raises the driver's errors; nothing is left open then."""
+    """A session, with the keyspace and every table there. Raises the driver's errors; nothing is left open then."""
     cluster = _cluster(settings, tls)
     try:
         session = cluster.connect()
         make_missing(session, settings, tables)
-        session.set_keyspace(settings.keyspace)
         session.default_fetch_size = settings.page_rows
     except BaseException:
         cluster.shutdown()

@@ -110,7 +110,7 @@ class Cassandra:
                 self._prepared, self._prepared_on = {}, session
             if cql not in self._prepared:
                 try:
-                    prepared = await self._link.apart(session.prepare, cql)
+                    prepared = await self._link.apart(session.prepare, cql, None, self._settings.keyspace)
                 except WRONG:
                     raise
                 except BROKEN as error:

@@ -124,8 +124,7 @@ def _configuration(site: Site) -> str:
         "cdc_raw_directory": str(data / "cdc_raw"),
         "auto_bootstrap": False,
         "auto_snapshot": False,
-        "commitlog_sync": "periodic",
-        "commitlog_sync_period": "10000ms",
+        "commitlog_sync": "batch",  # by default a write counts as safe up to 10 s before it is in a file
         "commitlog_segment_size": "8MiB",
         "commitlog_total_space": "256MiB",
         "memtable_heap_space": "96MiB",
