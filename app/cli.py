@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from app.services import add_arguments
 from core.errors import HexcabError
 from runtime.home import default_home
 
@@ -21,6 +22,7 @@ _COMMANDS = {
     "token": "app.token",
     "archive": "app.archive",
     "db": "app.db",
+    "services": "app.services",
 }
 
 
@@ -54,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     database = commands.add_parser("db", help="the SQL schema")
     database.add_argument("action", choices=["upgrade"])
     _data_dir(database)
+    add_arguments(commands.add_parser("services", help="real servers for this machine: Redis, SQL, Kafka, Cassandra"))
     return parser
 
 

@@ -1,4 +1,4 @@
 """Machinery under the rooms: settings, clocks, SQL with its outbox, the bus, Redis, tokens, telemetry, data directory.
 
-Read in this order: settings, clocks, tasks, sql, outbox, bus, idempotency, auth, valkey, datadir, telemetry.
+Read in this order: settings, clocks, tasks, sql, outbox, bus, idempotency, auth, valkey, datadir, telemetry; services stands for itself.
 """

@@ -39,8 +39,17 @@ def birth(pid: int) -> str:
 
 
 def alive(node: Node) -> bool:
-    """Whether the very process that was started for the node is still there."""
-    return node.pid > 0 and birth(node.pid) == node.birth
+    """Whether the very process that was started for the node is still there. One that ended leaves nothing behind then.
+
+    A child that nobody waits for would stay as a zombie, and PostgreSQL would not start again beside the one before.
+    """
+    if node.pid <= 0:
+        return False
+    now = birth(node.pid)
+    if not now:
+        with contextlib.suppress(ChildProcessError):  # somebody else's child
+            os.waitpid(node.pid, os.WNOHANG)
+    return now != "" and now == node.birth
 
 
 def start(words: Sequence[str], folder: Path, account: Account | None, log: Path) -> tuple[int, str]:
