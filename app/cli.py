@@ -53,9 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     archive = commands.add_parser("archive", help="move finished trips to the archive")
     archive.add_argument("action", choices=["run"])
     _data_dir(archive)
+    _settings(archive)
     database = commands.add_parser("db", help="the SQL schema")
     database.add_argument("action", choices=["upgrade"])
     _data_dir(database)
+    _settings(database)
     add_arguments(commands.add_parser("services", help="real servers for this machine: Redis, SQL, Kafka, Cassandra"))
     return parser
 
@@ -77,8 +79,8 @@ def _serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=_whole(0, 65_535), help="the API; 8000 if nothing else is set")
     parser.add_argument("--gateway-port", type=_whole(0, 65_535), help="drivers' sockets; the API's port + 1")
     parser.add_argument("--role", choices=["all"], default="all")
-    parser.add_argument("--settings", type=Path, help="a TOML file")
     _data_dir(parser)
+    _settings(parser)
 
 
 def _simulate(parser: argparse.ArgumentParser) -> None:
@@ -113,6 +115,10 @@ def _token(parser: argparse.ArgumentParser) -> None:
 
 def _data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path, default=default_home() / "data")
+
+
+def _settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--settings", type=Path, help="a TOML file")
 
 
 class _whole:  # noqa: N801 - reads as a type where argparse wants one

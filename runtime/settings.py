@@ -86,6 +86,7 @@ class TripSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     max_code_tries: int = 5
     archive_every_s: float = 43_200.0
+    archive_retry_s: float = 300.0  # after a run that failed, as when the archive is away
     archive_batch: int = 200
     distance_timeout_s: float = 20.0  # wall time for matching one trail
     history_page: int = 50
