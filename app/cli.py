@@ -80,8 +80,8 @@ def _serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=_whole(0, 65_535), help="the API; 8000 if nothing else is set")
     parser.add_argument("--gateway-port", type=_whole(0, 65_535), help="drivers' sockets; the API's port + 1")
     parser.add_argument("--role", choices=["all", *ROLES], default="all", help="what this process does")
-    _settings(parser)
     _data_dir(parser)
+    _settings(parser)
 
 
 def _simulate(parser: argparse.ArgumentParser) -> None:
@@ -115,12 +115,12 @@ def _token(parser: argparse.ArgumentParser) -> None:
     _settings(parser)
 
 
-def _settings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--settings", type=Path, help="a TOML file")
-
-
 def _data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path, default=default_home() / "data")
+
+
+def _settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--settings", type=Path, help="a TOML file")
 
 
 class _whole:  # noqa: N801 - reads as a type where argparse wants one

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import httpx
 
+from app.archives import open_archives
 from app.clock import ClockMark
 from app.keys import server_key
 from app.roles import ALL, Role
@@ -27,7 +28,6 @@ from app.watch import RedisKeeper, Watch
 from core.ids import Ids
 from dispatch.searches import ONE_LANE
 from location.adapters.redis import RedisSupply
-from location.adapters.sqlite_trail import SqliteTrail
 from maps.cities import City
 from maps.routes import RouteWorkers
 from runtime.auth import Scope, Tickets, Tokens
@@ -41,7 +41,6 @@ from runtime.sql import Database
 from runtime.tasks import Tasks, repeat
 from runtime.telemetry import Metrics
 from runtime.valkey import LocalValkey, connect
-from trips.adapters.sqlite_archive import SqliteTripArchive
 
 _LOOK_EVERY_S = 1.0  # wall time
 _PURGE_EVERY_S = 600.0
@@ -151,13 +150,13 @@ async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack)
 
 def _repeated(start: Start, rooms: Rooms, stores: Stores) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
     """What runs now and then beside the rides, by name."""
-    clock = start.clock.sleep
+    clock, trips = start.clock.sleep, start.settings.trips
 
     async def price() -> None:
         while await rooms.billing.catch_up():
             pass
 
-    yield "the archiver", repeat(rooms.archiver.run_once, start.settings.trips.archive_every_s, clock)
+    yield "the archiver", repeat(rooms.archiver.run_once, trips.archive_every_s, clock, trips.archive_retry_s)
     yield "the pricing of trips without a fare", repeat(price, _PRICE_EVERY_S, clock)
     yield "the purge of old quotes", repeat(rooms.quotes.purge, _PURGE_EVERY_S, clock)
     if start.settings.cluster.geographies:
@@ -172,21 +171,16 @@ async def _open_stores(start: Start, valkey: LocalValkey, stack: contextlib.Asyn
     stack.push_async_callback(client.aclose)
     main = _opened(Database(start.data.sql_url, settings.runtime), stack)
     await upgrade(main)
-    archive = _opened(Database(start.data.archive_url, settings.runtime), stack)
-    trail, trips = SqliteTrail(archive), SqliteTripArchive(archive)
-    await trail.prepare()
-    await trips.prepare()
+    archives = await open_archives(start.data, settings, start.clock, stack)
     routes = RouteWorkers(start.city.valhalla_config, settings.maps, settings.runtime.route_workers)
     stack.push_async_callback(routes.aclose)
     http = await stack.enter_async_context(httpx.AsyncClient())
     bus = MemoryBus()
     return Stores(
         main=main,
-        archive=archive,
+        archives=archives,
         redis=client,
         supply=RedisSupply(client),
-        trails=trail,
-        trips=trips,
         routes=routes,
         bus=bus,
         relay=Relay(main, bus, start.clock, settings.runtime, random.Random()),

@@ -9,6 +9,7 @@ from accounts.adapters.sql import SqlPeople, SqlRatings
 from accounts.adapters.sql import SqlTransactions as AccountTransactions
 from accounts.service import DriverDesk, RiderDesk
 from accounts.sessions import CodeMaker, SessionDesk, SessionPorts
+from app.archives import Archives
 from app.wiring import board, edge, rides, trips
 from app.wiring.apps import Alone, Apps
 from app.wiring.board import Board
@@ -28,7 +29,7 @@ from location.area import ServiceArea
 from location.gateway.server import Gateway, GatewayParts
 from location.live import LiveDrivers
 from location.messages import schemas
-from location.ports import PositionStream, SupplyStore, TrailLog
+from location.ports import PositionStream, SupplyStore
 from location.supply import Supply
 from maps.cities import City
 from maps.routes import RouteWorkers
@@ -49,10 +50,11 @@ from trips.adapters.sql import SqlTransactions as TripTransactions
 from trips.archive import Archiver
 from trips.billing import Billing, BillingPorts
 from trips.history import History
-from trips.ports import LiveTrips, TripArchive
+from trips.ports import LiveTrips
 from trips.service import DeskPorts, TripDesk
 from web.engine import Engine, Security
 from web.hub import Hub
+from web.ports import Check
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,9 @@ class Stores:
     """Where things are kept and what time it is: all that differs between compositions."""
 
     main: Database
-    archive: Database
+    archives: Archives
     redis: Client
     supply: SupplyStore
-    trails: TrailLog
-    trips: TripArchive
     routes: RouteWorkers
     bus: Bus
     relay: Relay
@@ -116,7 +116,7 @@ class _Connector:
         )
         self.people = SqlPeople(stores.main)
         self.live_trips = SqlLiveTrips(stores.main)
-        self.history = History(self.live_trips, stores.trips, settings.trips)
+        self.history = History(self.live_trips, stores.archives.trips, settings.trips)
         self.transactions = TripTransactions(stores.main, trips.RequestEnds(), SqlRatings())
         self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, elsewhere)
         self.cabs = edge.Cabs(stores.supply, city, stores.clock, settings)
@@ -149,7 +149,8 @@ class _Connector:
         return TripDesk(ports, self._stores.clock, self._settings.trips)
 
     def billing(self) -> Billing:
-        distance = trips.MatchedDistance(self._stores.trails, self._stores.routes, self.live)
+        complete = trips.TrailsHere(self.live)
+        distance = trips.MatchedDistance(self._stores.archives.trails, self._stores.routes, complete)
         fares = trips.CityFares(self._settings.fares)
         ports = BillingPorts(self.transactions, self.live_trips, distance, fares, self.audience)
         return Billing(ports, self._stores.clock, self._settings.trips)
@@ -172,7 +173,7 @@ class _Connector:
             authorize=DriverTokens(self._tokens, self._stores.tickets),
             desk=desk,
             supply=self.supply,
-            trail=self._stores.trails,
+            trail=self._stores.archives.trails,
             clock=self._stores.clock,
             settings=self._settings.location,
             segment_of=segment_of,
@@ -204,17 +205,17 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         accounts=People(riders, drivers),
         quotes=edge.Quotes(quotes),
         rides=edge.Rides(ride_desk, riders),
-        trips=edge.Trips(trip_desk, made.history, stores.trails),
+        trips=edge.Trips(trip_desk, made.history, stores.archives.trails),
         cabs=made.cabs,
         city=edge.CityMap(city),
-        tracks=edge.Tracks(stores.trails, stores.clock, settings),
+        tracks=edge.Tracks(stores.archives.trails, stores.clock, settings),
         fleet=edge.Fleet(stores.supply, ride_desk, made.board),
-        readiness={"sql": _Answers(stores.main), "archive": _Answers(stores.archive), "redis": _Redis(stores.redis)},
+        readiness=_readiness(stores),
         driver_schemas=schemas(),
         gateway_port=lambda: gateway.port,
         geographies=stores.geographies,
     )
-    archiver = Archiver(made.transactions, made.live_trips, stores.trips, settings.trips)
+    archiver = Archiver(made.transactions, made.live_trips, stores.archives.trips, settings.trips)
     return Rooms(
         edge=engine,
         gateway=gateway,
@@ -228,6 +229,14 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         live=made.live,
         live_trips=made.live_trips,
     )
+
+
+def _readiness(stores: Stores) -> dict[str, Check]:
+    """What a process cannot do without."""
+    checks: dict[str, Check] = {"sql": _Answers(stores.main), "redis": _Redis(stores.redis)}
+    if stores.archives.needed:
+        checks["archive"] = stores.archives.check
+    return checks
 
 
 class _Answers:

@@ -29,6 +29,10 @@ class Watch:
         metrics.pings.labels("accepted").set(counts.pings_accepted)
         for reason, count in counts.pings_dropped.items():
             metrics.pings.labels(reason).set(count)
+        metrics.trail_waiting.set(counts.pings_waiting)
+        metrics.trail_away.set(counts.trail_away)
+        metrics.trail_lost.labels("idle").set(counts.idle_pings_lost)
+        metrics.trail_lost.labels("trip_unacked").set(counts.trip_pings_refused)
         metrics.rss_bytes.set(self._process.memory_info().rss)
         self._look_at_bus()
         waiting, age_s = await relay.waiting()

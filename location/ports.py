@@ -128,10 +128,13 @@ class TrailLog(Protocol):
         """The points of a driver with start_ms <= ts < end_ms by time, of trips or not, as far as still kept."""
         ...
 
-    async def last_positions(self) -> list[LastPosition]:
-        """The newest point of each driver."""
+    async def last_position(self, driver_id: str) -> LastPosition | None:
+        """The newest point of a driver by its `ts`; every older point that was appended before is durable too."""
         ...
 
     async def purge(self, before_ms: int) -> int:
-        """Remove points without a trip that are older than this `ts`; returns how many."""
+        """Remove points without a trip that are older than this `ts`; returns how many.
+
+        Where the store lets them expire by itself there is nothing to remove.
+        """
         ...

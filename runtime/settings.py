@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from core.errors import BadFile
+from runtime.cassandra_settings import CassandraSettings
 from runtime.kafka_settings import KafkaSettings
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]  # 0: any free one
@@ -42,6 +43,9 @@ class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trail_batch: int = 5_000  # pings in one append to the durable log
     keep_idle_pings: bool = True  # pings without a trip go to the log too, until retention removes them
     idle_trail_s: float = 1.0  # wall time that pings without a trip may wait for the log
+    trail_retry_s: float = 1.0  # wall time between tries while the durable log is away
+    complete_wait_s: float = 2.0  # wall time that the end of a trip waits for the log to take its pings
+    last_position_wait_s: float = 1.0  # wall time that a welcome waits for the log's last position of the driver
     purge_every_s: float = 600.0
     expire_every_s: float = 1.0  # how often silent drivers are taken out of the supply
     max_commands: int = 32  # of one driver, waiting for their turn
@@ -83,6 +87,7 @@ class TripSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     max_code_tries: int = 5
     archive_every_s: float = 43_200.0
+    archive_retry_s: float = 300.0  # after a run that failed, as when the archive is away
     archive_batch: int = 200
     distance_timeout_s: float = 20.0  # wall time for matching one trail
     history_page: int = 50
@@ -186,13 +191,6 @@ class RedisSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The Redis of a cluster. An empty URL: the embedded one in the data directory."""
 
     url: str = ""  # redis://, rediss:// or, for a Redis Cluster, redis+cluster:// and rediss+cluster://
-
-
-class CassandraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The Cassandra of a cluster. Without hosts, trails and the archive are in SQLite in the data directory."""
-
-    hosts: str = ""  # host,host
-    port: Port = 9042
 
 
 class Geography(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

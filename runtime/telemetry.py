@@ -63,6 +63,7 @@ def log_to(stream: IO[str], level: str) -> logging.Handler:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     handler.addFilter(Seldom("aiokafka"))
+    logging.getLogger("cassandra").setLevel(logging.ERROR)  # it warns of every try to come back to a node
     logging.getLogger("audit").setLevel(logging.INFO)
     return handler
 
@@ -123,6 +124,11 @@ class Metrics:
             "hexcab_positions", "Drivers' positions for followers, by what became of them", "outcome"
         )
         self.pings = Gauge("hexcab_pings", "Pings by what became of them", ["outcome"], registry=self.registry)
+        self.trail_waiting = Gauge("hexcab_trail_waiting", "Pings that wait for the trail log", registry=self.registry)
+        self.trail_away = Gauge("hexcab_trail_away", "1 while the trail log is away", registry=self.registry)
+        self.trail_lost = Gauge(
+            "hexcab_trail_lost", "Pings the full trail queue did not take", ["kind"], registry=self.registry
+        )
         self.connections = Gauge("hexcab_driver_connections", "Connected drivers", registry=self.registry)
         self.rss_bytes = Gauge("hexcab_rss_bytes", "Resident memory", registry=self.registry)
 

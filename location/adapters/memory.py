@@ -100,22 +100,13 @@ class MemoryTrail:
             ]
         )
 
-    async def last_positions(self) -> list[LastPosition]:
-        """The newest point of each driver."""
-        return [
-            LastPosition(
-                driver_id=driver_id,
-                seq=point.ping.seq,
-                ts=point.ping.ts,
-                lat=point.ping.lat,
-                lng=point.ping.lng,
-                heading=point.ping.heading,
-                speed=point.ping.speed,
-                online=point.online,
-                trip_id=point.trip_id,
-            )
-            for driver_id, point in self._last.items()
-        ]
+    async def last_position(self, driver_id: str) -> LastPosition | None:
+        """The newest point of a driver."""
+        point = self._last.get(driver_id)
+        if point is None:
+            return None
+        _, trip_id, online, ping = point
+        return LastPosition(driver_id, ping.seq, ping.ts, ping.lat, ping.lng, ping.heading, ping.speed, online, trip_id)
 
     async def purge(self, before_ms: int) -> int:
         """Remove old points without a trip."""

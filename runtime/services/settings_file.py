@@ -49,6 +49,7 @@ def settings_text(services: Services, names: Iterable[str]) -> str:
     if "kafka" in there:
         lines += ["", "[kafka]", f"brokers = {json.dumps(services.url('kafka'))}"]
     if "cassandra" in there:
-        port = services.sites("cassandra")[0].node.ports["main"]
-        lines += ["", "[cassandra]", f"hosts = {json.dumps(services.url('cassandra'))}", f"port = {port}"]
+        nodes = services.sites("cassandra")
+        lines += ["", "[cassandra]", f"hosts = {json.dumps(services.url('cassandra'))}"]
+        lines += [f"port = {nodes[0].node.ports['main']}", f'replication = "{min(3, len(nodes))}"']
     return "\n".join(lines) + "\n"

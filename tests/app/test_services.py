@@ -85,6 +85,7 @@ def test_the_settings_point_at_what_is_there_and_fit_the_engine(tmp_path: Path) 
     assert settings.redis.url.startswith("redis://:pass-word@127.0.0.1:")
     assert settings.kafka.brokers.count(":") == 2
     assert (settings.cassandra.hosts, settings.cassandra.port) == ("127.0.0.1,127.0.0.2", 15_005)
+    assert settings.cassandra.replication == "2"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 

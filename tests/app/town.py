@@ -112,7 +112,7 @@ class Town:
         transactions = TripTransactions(self.main, trips.RequestEnds(), SqlRatings())
         history = History(self.live_trips, MemoryTripArchive(), settings.trips)
         self.trips = TripDesk(DeskPorts(transactions, self.live_trips, history, self.audience), clock, settings.trips)
-        distance = trips.MatchedDistance(self.trails, cast(RouteWorkers, self.routes), self.live)
+        distance = trips.MatchedDistance(self.trails, cast(RouteWorkers, self.routes), trips.TrailsHere(self.live))
         billing = BillingPorts(
             transactions, self.live_trips, distance, trips.CityFares(settings.fares), self.audience
         )  # fmt: skip

@@ -238,13 +238,25 @@ async def test_the_vehicle_class_reaches_the_store_and_a_long_one_is_refused(tow
 
 
 async def test_a_restarted_engine_goes_on_from_the_last_position_and_shows_nobody(town: Town) -> None:
-    town.live.restore([LastPosition("drv_1", 17, 1_000, 57.7, 11.97, None, None, True, None)])
+    town.live.restore(LastPosition("drv_1", 17, 1_000, 57.7, 11.97, None, None, True, None))
     driver = town.live.driver("drv_1")
     assert (driver.safe_seq, driver.ts, driver.lat) == (17, 1_000, 57.7)
     town.live.set_connected("drv_1", True)
     assert await town.shown() == {}
     town.ping("drv_1")
     assert await town.shown() == {"drv_1": (A, ONLINE)}
+
+
+async def test_a_driver_who_was_on_another_host_goes_on_from_there_and_an_older_position_changes_nothing(
+    town: Town,
+) -> None:
+    town.come("drv_1")
+    here = town.live.driver("drv_1").ts
+    town.live.restore(LastPosition("drv_1", 90, here - 1, 1.0, 1.0, None, None, False, None))
+    assert await town.shown() == {"drv_1": (A, ONLINE)}
+    town.live.restore(LastPosition("drv_1", 90, here + 60_000, 57.8, 11.98, None, None, False, None))
+    driver = town.live.driver("drv_1")
+    assert (driver.seq, driver.ts, driver.lat, driver.online, driver.placed) == (90, here + 60_000, 57.8, False, False)
 
 
 corners = st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), min_size=3, max_size=8)
