@@ -38,7 +38,7 @@ from location.adapters.memory import MemorySupply
 from location.adapters.redis import RedisSupply
 from location.ports import SupplyStore
 from runtime.redis import Client, connect
-from runtime.settings import RedisSettings
+from runtime.redis_settings import RedisSettings
 
 UPDATES = 2_000
 QUERIES = 40  # per turn

@@ -162,6 +162,7 @@ class MemoryPresence:
         if not epoch:
             self._last += 1
             epoch = self._last
+        self._last = max(self._last, epoch)
         held[host_id] = epoch
         self._here.setdefault(host_id, set()).add(subject)
         return Arrived(epoch, self._before.get(subject, ""))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runtime.redis import Client, connect
-from runtime.settings import RedisSettings
+from runtime.redis_settings import RedisSettings
 from runtime.valkey import LocalValkey
 from tests.servers.isolated import emptied
 from tests.servers.running import Servers

@@ -18,7 +18,7 @@ from location.model import BUSY, ONLINE, SupplyChange, SupplyRow
 from location.ports import SupplyStore
 from maps.segments import segment_of
 from runtime.redis import connect
-from runtime.settings import RedisSettings
+from runtime.redis_settings import RedisSettings
 from tests.contracts.conftest import RedisOf
 
 _example = itertools.count()

@@ -11,7 +11,7 @@ import pytest
 
 from core.errors import InvalidInput, Unavailable
 from runtime.redis import Client, Run, Script, connect
-from runtime.settings import RedisSettings
+from runtime.redis_settings import RedisSettings
 from tests.redis_servers import RealCluster, RealRedis, real_cluster, real_redis, soon
 
 QUICK = RedisSettings(timeout_s=0.3, connect_timeout_s=0.3, deadline_s=2.0, retries=2)

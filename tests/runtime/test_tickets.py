@@ -9,8 +9,8 @@ import pytest
 from core.errors import Unauthorized, Unavailable
 from runtime.auth import Identity, MemoryTicketUses, Tickets, TicketUses, Tokens
 from runtime.redis import connect
+from runtime.redis_settings import RedisSettings
 from runtime.redis_tickets import RedisTicketUses
-from runtime.settings import RedisSettings
 
 KEY = b"k" * 32
 DRIVER = Identity("driver", "drv_1")

@@ -15,7 +15,7 @@ import redis.exceptions
 from core.errors import Unavailable
 from runtime import valkey
 from runtime.redis import connect
-from runtime.settings import RedisSettings
+from runtime.redis_settings import RedisSettings
 from runtime.valkey import LocalValkey
 
 pytestmark = pytest.mark.slow
