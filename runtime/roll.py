@@ -154,7 +154,7 @@ class Roll:
                 self._tell(subject)
 
     async def close(self) -> None:
-        """Tell what can still be told in the time of a sign of life, and that this host is no more. End `run` before."""
+        """Tell what can be told in the time of a sign of life, and that this host is no more. End `run` before."""
         for task in self._calls:
             task.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
