@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import httpx
+import msgspec
 
 from app.archives import open_archives
 from app.clock import ClockMark
@@ -36,11 +37,14 @@ from runtime.clocks import EngineClock, SystemClock
 from runtime.datadir import DataDir
 from runtime.geographies import Geographies, HttpProbe
 from runtime.outbox import Relay
+from runtime.redis import connect
+from runtime.redis_tickets import RedisTicketUses
+from runtime.redis_watch import RedisWatch
 from runtime.settings import Settings
 from runtime.sql import Database
 from runtime.tasks import Tasks, repeat
 from runtime.telemetry import Metrics
-from runtime.valkey import LocalValkey, connect
+from runtime.valkey import LocalValkey
 
 _LOOK_EVERY_S = 1.0  # wall time
 _PURGE_EVERY_S = 600.0
@@ -121,8 +125,8 @@ async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack)
     valkey = LocalValkey(start.data.valkey_socket, start.settings.runtime.valkey_start_timeout_s)
     await valkey.start()
     stack.push_async_callback(valkey.stop)
-    stores = await _open_stores(start, valkey, stack)
     tokens = Tokens(server_key(start.data, start.settings.cluster))
+    stores = await _open_stores(start, valkey, tokens, stack)
     rooms = connect_rooms(start.city, stores, tokens, start.settings)
     stack.push_async_callback(tasks.close)
 
@@ -141,8 +145,9 @@ async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack)
     for name, work in _repeated(start, rooms, stores):
         tasks.start(name, work)
     tasks.start("the mark of engine time", repeat(mark.keep, _LOOK_EVERY_S, asyncio.sleep))
-    keeper = RedisKeeper(valkey, rooms.live)
-    tasks.start("the watch over Redis", repeat(keeper.look, _LOOK_EVERY_S, asyncio.sleep))
+    tasks.start("the keeper of Redis", repeat(RedisKeeper(valkey).look, _LOOK_EVERY_S, asyncio.sleep))
+    redis_every_s = start.settings.redis.look_every_s
+    tasks.start("the watch over Redis", repeat(stores.redis.look, redis_every_s, asyncio.sleep))
     stack.push_async_callback(server.close)
     tasks.watch(server.start())
     return RunningEngine(rooms, server, start.settings, tokens, tasks.failed, time.monotonic())
@@ -165,10 +170,12 @@ def _repeated(start: Start, rooms: Rooms, stores: Stores) -> Iterator[tuple[str,
     yield "the watch over gauges", repeat(Watch(rooms, stores).look, _LOOK_EVERY_S, asyncio.sleep)
 
 
-async def _open_stores(start: Start, valkey: LocalValkey, stack: contextlib.AsyncExitStack) -> Stores:
+async def _open_stores(start: Start, valkey: LocalValkey, tokens: Tokens, stack: contextlib.AsyncExitStack) -> Stores:
     settings = start.settings
-    client = connect(valkey.url)
+    client = connect(msgspec.structs.replace(settings.redis, url=valkey.url))
     stack.push_async_callback(client.aclose)
+    watch = RedisWatch(client, random.SystemRandom())
+    await watch.look()
     main = _opened(Database(start.data.sql_url, settings.runtime), stack)
     await upgrade(main)
     archives = await open_archives(start.data, settings, start.clock, stack)
@@ -179,7 +186,7 @@ async def _open_stores(start: Start, valkey: LocalValkey, stack: contextlib.Asyn
     return Stores(
         main=main,
         archives=archives,
-        redis=client,
+        redis=watch,
         supply=RedisSupply(client),
         routes=routes,
         bus=bus,
@@ -187,7 +194,7 @@ async def _open_stores(start: Start, valkey: LocalValkey, stack: contextlib.Asyn
         clock=start.clock,
         wall=SystemClock(),
         ids=Ids(start.clock, random.SystemRandom()),
-        tickets=Tickets(settings.web.ticket_s),
+        tickets=Tickets(tokens.derived_key("tickets"), settings.web.ticket_s, RedisTicketUses(client)),
         metrics=Metrics(),
         geographies=Geographies(settings.cluster, HttpProbe(http, settings.cluster.probe_timeout_s)),
     )

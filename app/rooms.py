@@ -26,7 +26,7 @@ from dispatch.adapters.sql import SqlStore
 from dispatch.ports import Ports
 from dispatch.service import RideDesk
 from location.area import ServiceArea
-from location.gateway.server import Gateway, GatewayParts
+from location.gateway import Gateway, GatewayParts
 from location.live import LiveDrivers
 from location.messages import schemas
 from location.ports import PositionStream, SupplyStore
@@ -41,10 +41,10 @@ from runtime.auth import Tickets, Tokens
 from runtime.geographies import Geographies
 from runtime.idempotency import IdempotencyStore
 from runtime.outbox import Relay
+from runtime.redis_watch import RedisWatch
 from runtime.settings import Settings
 from runtime.sql import Database
 from runtime.telemetry import Metrics
-from runtime.valkey import Client
 from trips.adapters.sql import SqlLiveTrips, TripSources
 from trips.adapters.sql import SqlTransactions as TripTransactions
 from trips.archive import Archiver
@@ -63,7 +63,7 @@ class Stores:
 
     main: Database
     archives: Archives
-    redis: Client
+    redis: RedisWatch
     supply: SupplyStore
     routes: RouteWorkers
     bus: Bus
@@ -111,6 +111,7 @@ class _Connector:
         self.apps = Apps(self.hub, elsewhere)
         self.board = Board()
         self.live = LiveDrivers()
+        stores.redis.on_loss(self.live.tell_again)
         self.supply = Supply(
             self.live, stores.supply, stores.clock, fresh_s=settings.location.fresh_s, stream=stores.positions
         )
@@ -171,6 +172,7 @@ class _Connector:
     def gateway(self, desk: Desk) -> Gateway:
         parts = GatewayParts(
             authorize=DriverTokens(self._tokens, self._stores.tickets),
+            use_ticket=self._stores.tickets.use,
             desk=desk,
             supply=self.supply,
             trail=self._stores.archives.trails,
@@ -204,7 +206,7 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         sessions=made.sessions(),
         accounts=People(riders, drivers),
         quotes=edge.Quotes(quotes),
-        rides=edge.Rides(ride_desk, riders),
+        rides=edge.Rides(ride_desk, riders, stores.redis.check),
         trips=edge.Trips(trip_desk, made.history, stores.archives.trails),
         cabs=made.cabs,
         city=edge.CityMap(city),
@@ -253,8 +255,8 @@ class _Answers:
 class _Redis:
     """web's Check of the supply's store."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, watch: RedisWatch) -> None:
+        self._watch = watch
 
     async def __call__(self) -> None:
-        await self._client.exists("ready")
+        await self._watch.ready()

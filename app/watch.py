@@ -7,7 +7,6 @@ import logging
 import psutil
 
 from app.rooms import Rooms, Stores
-from location.live import LiveDrivers
 from runtime.valkey import LocalValkey
 
 _log = logging.getLogger("hexcab.watch")
@@ -57,11 +56,10 @@ class Watch:
 
 
 class RedisKeeper:
-    """Starts the embedded Redis again when it has died, and has it told of every driver."""
+    """Starts the embedded Redis again when it has died; the watch over Redis finds out what it has lost."""
 
-    def __init__(self, valkey: LocalValkey, live: LiveDrivers) -> None:
+    def __init__(self, valkey: LocalValkey) -> None:
         self._valkey = valkey
-        self._live = live
 
     async def look(self) -> None:
         """Does nothing while the server runs. Raises Unavailable when it does not start."""
@@ -69,5 +67,4 @@ class RedisKeeper:
             return
         _log.error("the embedded Redis has died and is started again")
         await self._valkey.start()
-        self._live.tell_again()
         _log.info("the embedded Redis runs again")

@@ -24,6 +24,44 @@ class Authorize(Protocol):
     def __call__(self, token: str | None, ticket: str | None) -> Identity: ...
 
 
+class UseTicket(Protocol):
+    """Uses a ticket up, for all hosts. Raises Unauthorized when it was used before, Unavailable when nobody knows."""
+
+    async def __call__(self, ticket: str, /) -> None: ...
+
+
+class RollListener(Protocol):
+    """Who hears what the roll has found out about a driver's connection here."""
+
+    def owns(self, driver_id: str, epoch: int) -> None:
+        """The driver's connection here is the newest of all hosts, and has this epoch."""
+        ...
+
+    def lost(self, driver_id: str, epoch: int) -> None:
+        """The driver has a connection of this epoch on another host: one of a lower epoch here is over."""
+        ...
+
+    def gone(self, driver_id: str) -> None:
+        """The driver has left this host, and is on no other."""
+        ...
+
+
+class Roll(Protocol):
+    """The roll of all hosts: which driver hangs on which. Its calls wait for nothing; the listener hears the rest."""
+
+    def listen(self, listener: RollListener) -> None:
+        """Tell what is found out to this one."""
+        ...
+
+    def join(self, driver_id: str) -> None:
+        """The driver has a new connection here."""
+        ...
+
+    def leave(self, driver_id: str) -> None:
+        """The driver has no connection here any more."""
+        ...
+
+
 class SegmentOf(Protocol):
     """The segment of a point, as an H3 cell."""
 
@@ -73,8 +111,11 @@ class DriverDesk(Protocol):
 class SupplyStore(Protocol):
     """Who is where, by segment, for every process that looks for drivers. Each call may raise Unavailable."""
 
-    async def apply(self, changes: Sequence[SupplyChange]) -> None:
-        """Write what changed; a driver stands in exactly one segment afterwards, or in none. Repeating is harmless."""
+    async def apply(self, changes: Sequence[SupplyChange]) -> list[SupplyChange]:
+        """Write what changed; a driver stands in exactly one segment afterwards, or in none. Repeating is harmless.
+
+        Returns the changes of drivers whom a writer of a higher epoch has written since: those change nothing.
+        """
         ...
 
     async def in_segments(self, segments: Sequence[int]) -> SupplyRows:

@@ -15,9 +15,9 @@ import msgspec
 
 from core.errors import BadFile
 from runtime.cassandra_settings import CassandraSettings
+from runtime.host_settings import HostSettings, Port
 from runtime.kafka_settings import KafkaSettings
-
-Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]  # 0: any free one
+from runtime.redis_settings import RedisSettings
 
 
 class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -187,12 +187,6 @@ class SqlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     payments_url: str = ""
 
 
-class RedisSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The Redis of a cluster. An empty URL: the embedded one in the data directory."""
-
-    url: str = ""  # redis://, rediss:// or, for a Redis Cluster, redis+cluster:// and rediss+cluster://
-
-
 class Geography(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One cluster of a deployment, with stores of its own: where it is, and how apps reach it."""
 
@@ -203,7 +197,7 @@ class Geography(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateway_url: str  # wss://.../v1/driver/ws
 
 
-class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ClusterSettings(HostSettings, frozen=True, forbid_unknown_fields=True):
     """This host among the others of its cluster."""
 
     key_file: str = ""  # the key that signs tokens, the same on every host; empty: server.key in the data directory
@@ -251,7 +245,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 # every other number is a limit, a time or a size, which nothing could work with at 0
 _MAY_BE_ZERO = frozenset(
     {
-        *("port", "gateway_port", "min_rings", "idle_cap_min", "unknown_acceptance", "service_margin_m"),
+        *("port", "gateway_port", "host_port", "min_rings", "idle_cap_min", "unknown_acceptance", "service_margin_m"),
         *("seconds_per_idle_minute", "seconds_per_rating_point", "seconds_per_acceptance", "quote_tolerance"),
         *("base_minor", "per_km_minor", "per_minute_minor", "minimum_minor"),
     }

@@ -31,7 +31,7 @@ async def rider_socket(socket: WebSocket) -> None:
     """Serve one rider's app."""
     edge = edge_of(socket)
     try:
-        rider_id = socket_caller(socket, "rider").subject
+        rider_id = (await socket_caller(socket, "rider")).subject
         rider = RiderSocket(edge, rider_id, Connection(socket, edge.settings.web, edge.engine.wall))
         edge.engine.hub.join(rider_id, rider)
     except HexcabError as error:

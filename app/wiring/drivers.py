@@ -107,7 +107,7 @@ class Desk:
 
 
 class DriverTokens:
-    """location's Authorize: drivers alone, by token or ticket."""
+    """location's Authorize: drivers alone, by token or by a ticket that is still to be used up."""
 
     def __init__(self, tokens: Tokens, tickets: Tickets) -> None:
         self._tokens = tokens
@@ -117,7 +117,7 @@ class DriverTokens:
         if token is not None:
             who = self._tokens.verify(token)
         elif ticket is not None:
-            who = self._tickets.redeem(ticket)
+            who = self._tickets.caller(ticket)
         else:
             raise Unauthorized("a driver's token is needed")
         if who.scope != "driver":

@@ -16,6 +16,7 @@ from location.area import ServiceArea
 from location.live import LiveDrivers
 from location.messages import Position
 from location.model import BUSY, ONLINE, LastPosition, SupplyChange
+from location.presence import OneHost
 from location.supply import Supply
 from runtime.clocks import ManualClock
 
@@ -30,12 +31,12 @@ class Store(MemorySupply):
         self.told: list[SupplyChange] = []
         self.away = False
 
-    async def apply(self, changes: Sequence[SupplyChange]) -> None:
+    async def apply(self, changes: Sequence[SupplyChange]) -> list[SupplyChange]:
         if self.away:
             await super().apply(changes[: len(changes) // 2])  # the outage comes in the middle
             raise Unavailable("away")
         self.told.extend(changes)
-        await super().apply(changes)
+        return await super().apply(changes)
 
 
 class Town:
@@ -48,6 +49,8 @@ class Town:
         self.positions = MemoryPositions(100)
         self.supply = Supply(self.live, self.store, clock, fresh_s=30.0, stream=self.positions)
         self._seq = 0
+        self.hosts = OneHost(clock)
+        self.hosts.listen(self)
 
     def ping(self, driver_id: str, segment: int = A, *, age_s: float = 0.0) -> None:
         self._seq += 1
@@ -55,8 +58,19 @@ class Town:
         at = Position(self._seq, int((now - age_s) * 1000), 57.7, 11.97)
         self.live.move(self.live.driver(driver_id), at, segment, now)
 
-    def come(self, driver_id: str, segment: int = A) -> None:
+    def owns(self, driver_id: str, epoch: int) -> None:
+        self.live.own(driver_id, epoch)
+
+    def lost(self, driver_id: str, epoch: int) -> None: ...
+
+    def gone(self, driver_id: str) -> None: ...
+
+    def connect(self, driver_id: str) -> None:
         self.live.set_connected(driver_id, True)
+        self.hosts.join(driver_id)
+
+    def come(self, driver_id: str, segment: int = A) -> None:
+        self.connect(driver_id)
         self.supply.set_online(driver_id, True)
         self.ping(driver_id, segment)
 
@@ -75,7 +89,7 @@ def town(clock: ManualClock) -> Town:
 
 
 async def test_online_without_a_ping_is_not_supply(town: Town) -> None:
-    town.live.set_connected("drv_1", True)
+    town.connect("drv_1")
     town.supply.set_online("drv_1", True)
     assert await town.shown() == {}
     town.ping("drv_1")
@@ -83,7 +97,7 @@ async def test_online_without_a_ping_is_not_supply(town: Town) -> None:
 
 
 async def test_pings_without_going_online_are_not_supply(town: Town) -> None:
-    town.live.set_connected("drv_1", True)
+    town.connect("drv_1")
     town.ping("drv_1")
     assert await town.shown() == {}
 
@@ -100,7 +114,7 @@ async def test_an_idle_driver_who_disconnects_leaves_and_is_shown_again_after_a_
     await town.shown()
     town.live.set_connected("drv_1", False)
     assert await town.shown() == {}
-    town.live.set_connected("drv_1", True)
+    town.connect("drv_1")
     assert await town.shown() == {}
     town.ping("drv_1", B)
     assert await town.shown() == {"drv_1": (B, ONLINE)}
@@ -138,9 +152,9 @@ async def test_a_tick_tells_only_what_changed_and_names_the_segment_left(town: T
     town.ping("drv_2", B)
     town.ping("drv_1", A)
     await town.supply.flush()
-    assert [(each.driver_id, each.segment, each.previous, each.moved) for each in town.store.told] == [
-        ("drv_2", B, A, True),
-        ("drv_1", A, A, False),
+    assert [(each.driver_id, each.segment, each.previous) for each in town.store.told] == [
+        ("drv_2", B, A),
+        ("drv_1", A, A),
     ]
 
 
@@ -182,7 +196,7 @@ async def test_a_phone_that_is_ahead_is_seen_now_and_no_later(town: Town) -> Non
 
 
 async def test_a_driver_whose_pings_are_all_old_stays_out_of_the_store(town: Town) -> None:
-    town.live.set_connected("drv_1", True)
+    town.connect("drv_1")
     town.supply.set_online("drv_1", True)
     for _ in range(20):
         town.ping("drv_1", age_s=31)
@@ -241,7 +255,7 @@ async def test_a_restarted_engine_goes_on_from_the_last_position_and_shows_nobod
     town.live.restore(LastPosition("drv_1", 17, 1_000, 57.7, 11.97, None, None, True, None))
     driver = town.live.driver("drv_1")
     assert (driver.safe_seq, driver.ts, driver.lat) == (17, 1_000, 57.7)
-    town.live.set_connected("drv_1", True)
+    town.connect("drv_1")
     assert await town.shown() == {}
     town.ping("drv_1")
     assert await town.shown() == {"drv_1": (A, ONLINE)}
