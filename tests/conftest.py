@@ -18,7 +18,10 @@ from core.ids import Ids
 from maps.cities import City, CityBuild, build_city, load_city
 from runtime.clocks import ManualClock
 
-_DECIDE_A_PACK = ("tiles.py", "edgeinfo.py", "tilebuild.py", "packs.py", "roads.py")  # of the maps room
+_DECIDE_A_PACK = (
+    *("tilebuild.py", "tilefile.py", "tileedges.py", "tileturns.py", "edgeinfo.py", "tiles.py", "roads.py", "turns.py"),
+    *("dissection.py", "tree.py", "snap.py", "packs.py"),
+)  # of the maps room
 
 
 @pytest.fixture(scope="session")
