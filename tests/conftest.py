@@ -20,7 +20,10 @@ from runtime.clocks import ManualClock
 
 pytest_plugins = ["tests.servers.fixtures"]
 
-_DECIDE_A_PACK = ("tiles.py", "edgeinfo.py", "tilebuild.py", "packs.py", "roads.py")  # of the maps room
+_DECIDE_A_PACK = (
+    *("tilebuild.py", "tilefile.py", "tileedges.py", "tileturns.py", "edgeinfo.py", "tiles.py", "roads.py", "turns.py"),
+    *("dissection.py", "tree.py", "snap.py", "packs.py"),
+)  # of the maps room
 
 
 @pytest.fixture(scope="session")
