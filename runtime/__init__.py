@@ -1,5 +1,5 @@
 """Machinery under the rooms: settings, clocks, SQL with its outbox, the bus, Redis, tokens, telemetry, data directory.
 
-Read in this order: settings, clocks, tasks, sql, outbox, bus, idempotency, auth, valkey, datadir, telemetry;
-services stands for itself.
+Read in this order: settings, clocks, tasks, sql, outbox, bus, idempotency, auth, valkey, datadir, telemetry.
+The package services stands for itself.
 """

@@ -88,7 +88,7 @@ async def kind(request: pytest.FixtureRequest) -> AsyncIterator[Kind]:
 
 def moved(number: int, lat: float = 57.7, seen_at: float = 100.0) -> SupplyChange:
     row = SupplyRow(lat, 11.97, math.nan, 8.5, seen_at, 42.0, ONLINE | (BUSY if number % 2 else 0), b"standard")
-    return SupplyChange(f"drv_{number}", 0x881F25A5B7FFFFF, 0, row)
+    return SupplyChange(f"drv_{number}", 0x881F25A5B7FFFFF, 0, row, 1)
 
 
 def left(number: int) -> SupplyChange:
