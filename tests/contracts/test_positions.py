@@ -92,7 +92,7 @@ def moved(number: int, lat: float = 57.7, seen_at: float = 100.0) -> SupplyChang
 
 
 def left(number: int) -> SupplyChange:
-    return SupplyChange(f"drv_{number}", 0, 0x881F25A5B7FFFFF, None)
+    return SupplyChange(f"drv_{number}", 0, 0x881F25A5B7FFFFF, None, 1)
 
 
 async def until_counted(stream: PositionStream, count: int) -> None:
