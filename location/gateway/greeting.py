@@ -11,7 +11,7 @@ from location.gateway.acks import Acks
 from location.gateway.connection import INTERNAL, POLICY, TRY_LATER, Connection
 from location.messages import Position, Welcome
 from location.pings import PingPath
-from location.ports import DriverDesk
+from location.ports import DriverDesk, Roll
 from location.supply import Supply
 from runtime.settings import LocationSettings
 
@@ -21,6 +21,7 @@ class Greeter:
     """Welcomes drivers with their state, and keeps what they send before."""
 
     desk: DriverDesk
+    roll: Roll
     supply: Supply
     path: PingPath
     acks: Acks
@@ -39,6 +40,7 @@ class Greeter:
         if connection.closing:
             return
         driver_id = connection.driver_id
+        await self.roll.known(driver_id)
         try:
             state = await self.desk.state(driver_id)
         except HexcabError as error:
