@@ -61,6 +61,10 @@ class Roll(Protocol):
         """The driver has no connection here any more."""
         ...
 
+    async def known(self, driver_id: str) -> None:
+        """Wait a moment until other hosts can find the driver here, so that they tell of what is read after this."""
+        ...
+
 
 class SegmentOf(Protocol):
     """The segment of a point, as an H3 cell."""

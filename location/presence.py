@@ -55,6 +55,9 @@ class OneHost:
         self._last = max(self._last + 1, int(self._clock.now() * 1e6))
         self._listener.owns(driver_id, self._last)
 
+    async def known(self, driver_id: str) -> None:
+        """Nobody else has to find the driver."""
+
     def leave(self, driver_id: str) -> None:
         """Who leaves is gone."""
         self._listener.gone(driver_id)

@@ -17,6 +17,7 @@ class HostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     address: str = ""  # host:port at which the other hosts reach it; empty: where it listens
     beat_s: float = 1.0  # wall time between signs of life in Redis
     host_expires_s: float = 5.0  # wall time without one; then the host counts as dead
+    presence_wait_s: float = 0.5  # wall time that a welcome waits until the other hosts can find who connected
     presence_cache_s: Annotated[float, msgspec.Meta(le=30)] = 5.0  # wall time that a driver's host is remembered
     presence_cache_max: int = 100_000
     presence_batch: int = 1_000  # arrivals and departures told to Redis at once

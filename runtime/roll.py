@@ -7,6 +7,7 @@ driver or rider, and told when Redis is back.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import random
@@ -74,6 +75,7 @@ class Roll:
         self._rng = rng
         self._members: dict[Subject, _Member] = {}
         self._untold: dict[Subject, None] = {}
+        self._arriving: dict[Subject, asyncio.Event] = {}  # somebody waits until these are told
         self._due = asyncio.Event()
         self._listeners: dict[Kind, Listener] = {}
         self._living: dict[str, Host] = {}
@@ -108,7 +110,21 @@ class Roll:
         if member is not None and member.wanted:
             member.turn += 1
             member.wanted = member.new = False
+            self._settled(subject)
             self._tell(subject)
+
+    async def known(self, subject: Subject) -> None:
+        """Wait until the other hosts can find who has joined here; not for long, and not while presence is away.
+
+        What is read of somebody's state after this and what other hosts tell of its changes leave no gap.
+        """
+        member = self._members.get(subject)
+        if member is None or not member.new or self._away:
+            return
+        told = self._arriving.setdefault(subject, asyncio.Event())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.presence_wait_s):
+                await told.wait()
 
     def tell_again(self) -> None:
         """Presence may have lost anything: tell it of everybody."""
@@ -170,6 +186,13 @@ class Roll:
         if not self._away:  # once per outage
             _log.warning("presence is away; arrivals wait: %s", error.detail)
         self._away = True
+        for subject in list(self._arriving):
+            self._settled(subject)
+
+    def _settled(self, subject: Subject) -> None:
+        told = self._arriving.pop(subject, None)
+        if told is not None:
+            told.set()
 
     def _tell(self, subject: Subject) -> None:
         self._untold[subject] = None
@@ -203,6 +226,7 @@ class Roll:
 
     def _came(self, subject: Subject, member: _Member, asked: int, answer: Arrived) -> None:
         listener = self._listeners[subject.kind]
+        self._settled(subject)
         if not answer.epoch:
             del self._members[subject]
             listener.lost(subject.id, asked + 1)
@@ -256,3 +280,7 @@ class KindRoll:
     def leave(self, subject_id: str) -> None:
         """No connection is here any more."""
         self._roll.leave(Subject(self._kind, subject_id))
+
+    async def known(self, subject_id: str) -> None:
+        """Wait a moment until the other hosts can find who has joined here."""
+        await self._roll.known(Subject(self._kind, subject_id))

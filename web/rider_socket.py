@@ -82,6 +82,7 @@ class RiderSocket:
 
     async def _welcome(self) -> Body:
         request, trip = None, None
+        await self._engine.hub.known(self._rider_id)
         for _ in range(5):  # what is told while the state is read may be newer than what was read
             self._told_early = False
             request = await self._engine.rides.recent_of_rider(self._rider_id, self._settings.recent_request_s)

@@ -12,7 +12,7 @@ from location.gateway.acks import Acks
 from location.gateway.connection import INTERNAL, POLICY, TRY_LATER, Connection
 from location.messages import Position, Welcome
 from location.pings import PingPath
-from location.ports import DriverDesk, TrailLog
+from location.ports import DriverDesk, Roll, TrailLog
 from location.supply import Supply
 from runtime.settings import LocationSettings
 
@@ -22,6 +22,7 @@ class Greeter:
     """Welcomes drivers with their state, and keeps what they send before."""
 
     desk: DriverDesk
+    roll: Roll
     trail: TrailLog
     supply: Supply
     path: PingPath
@@ -44,6 +45,7 @@ class Greeter:
         if connection.closing:
             return
         driver_id = connection.driver_id
+        await self.roll.known(driver_id)
         await self._recall(driver_id)
         try:
             state = await self.desk.state(driver_id)

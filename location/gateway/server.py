@@ -49,10 +49,12 @@ class Gateway:
         self._presence: HostPresence[Connection] = HostPresence()
         self._lanes = Lanes(settings.max_commands)
         self._commands = Commands(parts.desk, parts.supply, self._writer)
-        self._greeter = Greeter(parts.desk, parts.trail, parts.supply, self._path, self._acks, parts.clock, settings)
+        self._roll = parts.roll or OneHost(parts.clock)
+        self._greeter = Greeter(
+            parts.desk, self._roll, parts.trail, parts.supply, self._path, self._acks, parts.clock, settings
+        )
         self._traffic = Traffic()
         self._door = Door(parts, self, self._traffic, lambda: len(self._presence))
-        self._roll = parts.roll or OneHost(parts.clock)
         self._roll.listen(self)
         self._everyone_left = asyncio.Event()
         self._draining = False

@@ -15,7 +15,7 @@ from runtime.host_settings import HostSettings
 from runtime.presence import Arrival, Arrived, Departure, Host, MemoryPresence, Subject
 from runtime.roll import Roll
 
-QUICK = HostSettings(beat_s=0.02, host_expires_s=0.1, presence_batch=3, presence_again_s=0.1)
+QUICK = HostSettings(presence_wait_s=60.0, beat_s=0.02, host_expires_s=0.1, presence_batch=3, presence_again_s=0.1)
 DRIVER = Subject("driver", "drv_1")
 
 
@@ -163,6 +163,39 @@ async def test_a_host_that_was_not_told_finds_out_when_it_tells_of_the_driver_ag
     await a.settled()
     assert a.heard == [("owns", "drv_1"), ("lost", "drv_1")]
     assert await where(store) == ["b"]
+
+
+async def test_a_welcome_waits_until_the_other_hosts_can_find_who_connected(
+    store: Store, hosts: tuple[Place, Place]
+) -> None:
+    a, _ = hosts
+    store.gate.clear()
+    a.roll.join(DRIVER)
+    waiting = asyncio.create_task(a.roll.of("driver").known("drv_1"))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    store.gate.set()
+    await waiting
+    assert await where(store) == ["a"]
+    await a.roll.known(DRIVER)  # told already
+    await a.roll.known(Subject("rider", "nobody"))
+
+
+async def test_a_welcome_does_not_wait_for_a_presence_that_is_away_or_for_who_has_left(
+    store: Store, hosts: tuple[Place, Place]
+) -> None:
+    a, b = hosts
+    store.gate.clear()
+    b.roll.join(DRIVER)
+    waiting = asyncio.create_task(b.roll.known(DRIVER))
+    await asyncio.sleep(0.01)
+    b.roll.leave(DRIVER)
+    await waiting
+    store.gate.set()
+    store.away = True
+    a.roll.join(DRIVER)
+    await asyncio.gather(*(a.roll.known(DRIVER) for _ in range(3)))
+    assert a.heard == []
 
 
 async def test_many_arrivals_go_in_batches(store: Store, hosts: tuple[Place, Place]) -> None:
