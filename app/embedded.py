@@ -159,9 +159,9 @@ async def _open_stores(start: Start, valkey: LocalValkey, stack: contextlib.Asyn
     settings = start.settings
     client = connect(valkey.url)
     stack.push_async_callback(client.aclose)
-    main = _opened(Database(start.data.sql_url, settings.runtime), stack)
+    main = _opened(Database(start.data.sql_url, settings.sql), stack)
     await upgrade(main)
-    archive = _opened(Database(start.data.archive_url, settings.runtime), stack)
+    archive = _opened(Database(start.data.archive_url, settings.sql), stack)
     trail, trips = SqliteTrail(archive), SqliteTripArchive(archive)
     await trail.prepare()
     await trips.prepare()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import os
 import random
+import shutil
 import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +22,9 @@ from core.errors import Conflict
 from core.ids import Ids
 from maps.cities import City, CityBuild, build_city, load_city
 from runtime.clocks import ManualClock
+from runtime.sql import Database
+from tests.sqlservers import SQL_KINDS
+from tests.sqlservers.local import LocalServer, MariaDb, Postgres
 
 _DECIDE_A_PACK = ("tiles.py", "edgeinfo.py", "tilebuild.py", "packs.py", "roads.py")  # of the maps room
 
@@ -60,3 +68,63 @@ def gothenburg_home() -> Path:
 def gothenburg(gothenburg_home: Path) -> City:
     """The bundled city, loaded."""
     return load_city("gothenburg", gothenburg_home)
+
+
+@pytest.fixture(scope="session")
+def sql_server() -> Iterator[Callable[[str], LocalServer]]:
+    """Gives the running server of a kind, started at first use and shared by all tests."""
+    kinds = {"postgresql": (Postgres, "pgbench"), "mariadb": (MariaDb, "mariadb-install-db")}
+    running: dict[str, LocalServer] = {}
+
+    def of(kind: str) -> LocalServer:
+        make, needs = kinds[kind]
+        if shutil.which(needs) is None:
+            reason = f"{kind} is not installed"
+            if os.environ.get("CI") == "true":
+                pytest.fail(reason)
+            pytest.skip(reason)
+        if kind not in running:
+            running[kind] = make()
+            apart(running[kind].start())
+        return running[kind]
+
+    yield of
+    for server in running.values():
+        server.remove()
+
+
+def apart[T](work: Coroutine[Any, Any, T]) -> T:
+    """Run on a loop of its own in a thread: the caller's loop may be running."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+_names = iter(range(1_000_000))
+
+
+@pytest.fixture
+def new_sql_url(sql_server: Callable[[str], LocalServer], tmp_path: Path) -> Callable[[str], str]:
+    """Makes an empty database of a kind and gives its URL."""
+
+    def make(kind: str) -> str:
+        name = f"test{next(_names)}"
+        if kind == "sqlite":
+            return f"sqlite+aiosqlite:///{tmp_path / name}.db"
+        return apart(sql_server(kind).create(name))
+
+    return make
+
+
+@pytest.fixture(params=SQL_KINDS)
+def sql_url(request: pytest.FixtureRequest, new_sql_url: Callable[[str], str]) -> str:
+    """The URL of an empty database, of each kind in turn."""
+    return new_sql_url(request.param)
+
+
+@pytest.fixture
+async def database(sql_url: str) -> AsyncIterator[Database]:
+    """A database with every table."""
+    made = Database(sql_url)
+    await made.create_all()
+    yield made
+    await made.close()

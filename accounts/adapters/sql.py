@@ -69,7 +69,7 @@ class SqlRiders:
         self._tx = tx
 
     async def add(self, rider: Rider) -> None:
-        with unique({"phone": Conflict(_PHONE_TAKEN, code="phone_taken")}):
+        with unique(riders, {"phone": Conflict(_PHONE_TAKEN, code="phone_taken")}):
             await self._tx.connection.execute(sa.insert(riders).values(**_rider_row(rider)))
 
     async def get(self, rider_id: str) -> Rider | None:
@@ -90,7 +90,7 @@ class SqlDrivers:
         self._tx = tx
 
     async def add(self, driver: Driver) -> None:
-        with unique({"phone": Conflict(_PHONE_TAKEN, code="phone_taken")}):
+        with unique(drivers, {"phone": Conflict(_PHONE_TAKEN, code="phone_taken")}):
             await self._tx.connection.execute(sa.insert(drivers).values(**_driver_row(driver)))
 
     async def get(self, driver_id: str) -> Driver | None:

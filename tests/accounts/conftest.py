@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from accounts.adapters.sql import SqlPeople, SqlTransactions
@@ -23,14 +20,6 @@ class Watch:
 
     async def changed(self, driver: Driver) -> None:
         self.seen.append(driver)
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'main.db'}")
-    await database.create_all()
-    yield database
-    await database.close()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -36,7 +35,7 @@ from dispatch.ports import Ports, Store
 from dispatch.service import RideDesk
 from maps import segments
 from runtime.clocks import ManualClock
-from runtime.settings import DispatchSettings, RuntimeSettings, Settings
+from runtime.settings import DispatchSettings, Settings, SqlSettings
 from runtime.sql import Database, outbox
 
 CENTRE = LatLng(57.7041, 11.9697)
@@ -199,8 +198,8 @@ class InMemory:
 
 
 class InSql:
-    def __init__(self, trips: FakeTrips, path: Path) -> None:
-        self.database = Database(f"sqlite+aiosqlite:///{path}", RuntimeSettings(sql_synchronous="NORMAL"))
+    def __init__(self, trips: FakeTrips, url: str) -> None:
+        self.database = Database(url, SqlSettings(sqlite_synchronous="NORMAL"))
         self.store: Store = SqlStore(self.database, lambda _tx: trips)
 
     async def start(self) -> None:

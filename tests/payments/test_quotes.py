@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from core.errors import InvalidInput, NotFound
@@ -19,14 +16,6 @@ from runtime.settings import FareSettings
 from runtime.sql import Database
 
 HAGA, LINNE, SEA = LatLng(57.6989, 11.9573), LatLng(57.6965, 11.9520), LatLng(57.5, 11.2)
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'main.db'}")
-    await database.create_all()
-    yield database
-    await database.close()
 
 
 async def road(pickup: LatLng, dropoff: LatLng) -> RoadLeg:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 import sqlalchemy as sa
@@ -166,8 +165,8 @@ class World:
         return [msgspec.json.decode(body, type=AnyEvent) for body in bodies]
 
 
-async def new_world(folder: Path, clock: ManualClock, ids: Ids, archive: TripArchive | None = None) -> World:
-    """A world in a folder; close its database in the end."""
-    database = Database(f"sqlite+aiosqlite:///{folder / 'main.db'}")
+async def new_world(url: str, clock: ManualClock, ids: Ids, archive: TripArchive | None = None) -> World:
+    """A world on an empty database; close it in the end."""
+    database = Database(url)
     await database.create_all()
     return World(database, clock, ids, archive or MemoryTripArchive())

@@ -52,7 +52,7 @@ class SqlTripBook:
             "active_rider": Conflict(f"rider {new.rider_id} is on another trip", code="rider_busy"),
             "request_id": Conflict(f"request {new.request_id} already has its trip", code="already_assigned"),
         }
-        with unique(conflicts):
+        with unique(trips, conflicts):
             await self._tx.connection.execute(sa.insert(trips).values(**trip_row(trip)))
         await self._tx.connection.execute(sa.insert(trip_events), step_rows(trip))
         self._tx.publish(announcement(trip))
@@ -110,7 +110,7 @@ class SqlTripStore:
             "stars": rating.stars,
             "at": rating.at,
         }
-        with unique({"given_by": taken, "pk_trip_ratings": taken, "PRIMARY": taken}):
+        with unique(trip_ratings, {"given_by": taken}):
             await self._tx.connection.execute(sa.insert(trip_ratings).values(**row))
         await self._ratings.rated(self._tx, rating.about, rating.about_id, rating.stars)
 
