@@ -14,12 +14,15 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
+import httpx
+
 from app.clock import ClockMark
 from app.rooms import Rooms, Stores, connect_rooms
 from app.schema import upgrade
 from app.server import Server, reachable
 from app.watch import RedisKeeper, Watch
 from core.ids import Ids
+from dispatch.searches import ONE_LANE
 from location.adapters.redis import RedisSupply
 from location.adapters.sqlite_trail import SqliteTrail
 from maps.cities import City
@@ -28,6 +31,7 @@ from runtime.auth import Scope, Tickets, Tokens
 from runtime.bus import MemoryBus
 from runtime.clocks import EngineClock, SystemClock
 from runtime.datadir import DataDir
+from runtime.geographies import Geographies, HttpProbe
 from runtime.outbox import Relay
 from runtime.settings import Settings
 from runtime.sql import Database
@@ -130,7 +134,7 @@ async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack)
 
     stores.relay.start()
     tasks.start("the relay", stores.relay.wait())
-    await rooms.rides.recover()
+    await rooms.rides.searches.take(ONE_LANE)
     for name, work in _repeated(start, rooms, stores):
         tasks.start(name, work)
     tasks.start("the mark of engine time", repeat(mark.keep, _LOOK_EVERY_S, asyncio.sleep))
@@ -152,6 +156,9 @@ def _repeated(start: Start, rooms: Rooms, stores: Stores) -> Iterator[tuple[str,
     yield "the archiver", repeat(rooms.archiver.run_once, start.settings.trips.archive_every_s, clock)
     yield "the pricing of trips without a fare", repeat(price, _PRICE_EVERY_S, clock)
     yield "the purge of old quotes", repeat(rooms.quotes.purge, _PURGE_EVERY_S, clock)
+    if start.settings.cluster.geographies:
+        probe_s = start.settings.cluster.probe_every_s
+        yield "the look at the geographies", repeat(stores.geographies.look, probe_s, asyncio.sleep)
     yield "the watch over gauges", repeat(Watch(rooms, stores).look, _LOOK_EVERY_S, asyncio.sleep)
 
 
@@ -167,6 +174,7 @@ async def _open_stores(start: Start, valkey: LocalValkey, stack: contextlib.Asyn
     await trips.prepare()
     routes = RouteWorkers(start.city.valhalla_config, settings.maps, settings.runtime.route_workers)
     stack.push_async_callback(routes.aclose)
+    http = await stack.enter_async_context(httpx.AsyncClient())
     bus = MemoryBus()
     return Stores(
         main=main,
@@ -183,6 +191,7 @@ async def _open_stores(start: Start, valkey: LocalValkey, stack: contextlib.Asyn
         ids=Ids(start.clock, random.SystemRandom()),
         tickets=Tickets(settings.web.ticket_s),
         metrics=Metrics(),
+        geographies=Geographies(settings.cluster, HttpProbe(http, settings.cluster.probe_timeout_s)),
     )
 
 

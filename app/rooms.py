@@ -9,13 +9,15 @@ from accounts.adapters.sql import SqlPeople, SqlRatings
 from accounts.adapters.sql import SqlTransactions as AccountTransactions
 from accounts.service import DriverDesk, RiderDesk
 from accounts.sessions import CodeMaker, SessionDesk, SessionPorts
-from app.wiring import edge, rides, trips
+from app.wiring import board, edge, rides, trips
+from app.wiring.apps import Alone, Apps
 from app.wiring.board import Board
 from app.wiring.drivers import AccountWatch, Desk, DriverRooms, DriverTokens
+from app.wiring.duty import Duty
 from app.wiring.journal import Journal
 from app.wiring.people import LoggedCodes, People, SignIn, StarRatings, driver_card
 from core.clock import Clock
-from core.events import CabFound, Event, NoCabFound, TripAssigned, TripCompleted
+from core.events import Event, TripCompleted
 from core.ids import Ids
 from dispatch.adapters.profiles import SqlProfiles
 from dispatch.adapters.sql import SqlStore
@@ -35,6 +37,7 @@ from payments.adapters.sql import SqlTransactions as QuoteTransactions
 from payments.quotes import QuoteDesk, QuotePorts
 from runtime.auth import Tickets, Tokens
 from runtime.bus import MemoryBus
+from runtime.geographies import Geographies
 from runtime.idempotency import IdempotencyStore
 from runtime.outbox import Relay
 from runtime.settings import Settings
@@ -70,6 +73,7 @@ class Stores:
     ids: Ids
     tickets: Tickets
     metrics: Metrics
+    geographies: Geographies
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +93,8 @@ class Rooms:
     live_trips: LiveTrips
 
     async def note_trips(self) -> None:
-        """Know again who is on a trip; before any driver connects."""
-        for trip in await self.live_trips.active():
-            self.board.note(trip)
-            self.supply.set_busy(trip.driver_id, trip.trip_id)
+        """Show again which trips are under way; what keeps a driver busy is read when the driver connects."""
+        self.board.begin(await self.live_trips.active())
 
 
 class _Connector:
@@ -104,7 +106,8 @@ class _Connector:
         self._tokens = tokens
         self._settings = settings
         self.hub = Hub(settings.web.max_watchers)
-        self.apps = rides.Apps(self.hub)
+        elsewhere = Alone()
+        self.apps = Apps(self.hub, elsewhere)
         self.board = Board()
         self.live = LiveDrivers()
         self.supply = Supply(self.live, stores.supply, stores.clock, fresh_s=settings.location.fresh_s)
@@ -112,8 +115,8 @@ class _Connector:
         self.live_trips = SqlLiveTrips(stores.main)
         self.history = History(self.live_trips, stores.trips, settings.trips)
         self.transactions = TripTransactions(stores.main, trips.RequestEnds(), SqlRatings())
-        self.audience = trips.Audience(self.apps, self.supply, self.board, self.live_trips)
-        self.cabs = edge.Cabs(stores.supply, city, self.live, stores.clock, settings)
+        self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, elsewhere)
+        self.cabs = edge.Cabs(stores.supply, city, stores.clock, settings)
 
     def quotes(self) -> QuoteDesk:
         stores = self._stores
@@ -184,9 +187,9 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
     ride_desk, trip_desk, billing = made.rides(quotes), made.trips(), made.billing()
     riders, drivers = made.accounts(ride_desk)
     gateway = made.gateway(Desk(DriverRooms(drivers, ride_desk, trip_desk, made.supply, made.audience)))
-    stores.bus.subscribe("audience", [TripAssigned], made.audience.assigned)
+    stores.bus.subscribe("audience", trips.TRIP_EVENTS, made.audience.handle)
     stores.bus.subscribe("billing", [TripCompleted], billing.handle)
-    stores.bus.subscribe("board", [CabFound, NoCabFound], made.board.search_ended)
+    stores.bus.subscribe("board", board.EVENTS, made.board.heard)
     stores.bus.subscribe("journal", [Event], Journal(stores.metrics).note)
     engine = Engine(
         clock=stores.clock,
@@ -202,10 +205,11 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         cabs=made.cabs,
         city=edge.CityMap(city),
         tracks=edge.Tracks(stores.trails, stores.clock, settings),
-        fleet=edge.Fleet(made.live, gateway, ride_desk, made.board),
+        fleet=edge.Fleet(stores.supply, ride_desk, made.board),
         readiness={"sql": _Answers(stores.main), "archive": _Answers(stores.archive), "redis": _Redis(stores.redis)},
         driver_schemas=schemas(),
         gateway_port=lambda: gateway.port,
+        geographies=stores.geographies,
     )
     archiver = Archiver(made.transactions, made.live_trips, stores.trips, settings.trips)
     return Rooms(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -75,6 +75,14 @@ class RideRequest(msgspec.Struct, frozen=True, kw_only=True):
         asked = (ask.rider_id, ask.pickup, ask.dropoff, ask.quote_id, ask.vehicle_class, ask.seats)
         made = (self.rider_id, self.pickup, self.dropoff, self.quote_id, self.vehicle_class, self.seats)
         return asked == made and ask.mode in (None, self.mode)
+
+
+class OpenSearch(NamedTuple):
+    """An open request, as far as is needed to find out who serves it."""
+
+    request_id: str
+    segment: str
+    status: RequestStatus
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from core.events import Event
 from core.geo import FloatArray, LatLng
 from core.money import Money
-from dispatch.model import NewTrip, Offer, PickupTravel, ProfileRows, Quoted, RideRequest, SupplyRows
+from dispatch.model import NewTrip, Offer, OpenSearch, PickupTravel, ProfileRows, Quoted, RideRequest, SupplyRows
 
 
 class Supply(Protocol):
@@ -157,8 +157,8 @@ class Store(Protocol):
         """The number of open requests by segment, where there are any."""
         ...
 
-    async def open_requests(self) -> list[RideRequest]:
-        """Every request whose search goes on, oldest first."""
+    async def open_searches(self) -> list[OpenSearch]:
+        """Every request whose search goes on, oldest first, in few bytes: it is asked each second."""
         ...
 
     async def open_offers_of(self, driver_id: str) -> list[tuple[Offer, RideRequest]]:

@@ -17,7 +17,7 @@ from dispatch import offers as rules
 from dispatch import settle
 from dispatch.decide import Choice, Decision
 from dispatch.look import Lookout
-from dispatch.model import Offer, Policy, RideRequest
+from dispatch.model import Offer, Policy, RequestStatus, RideRequest
 from dispatch.modes import places
 from dispatch.ports import Store
 from dispatch.settle import Change, Seen
@@ -49,8 +49,10 @@ class Search:
     the store alone.
     """
 
-    def __init__(self, request_id: str, means: Means) -> None:
+    def __init__(self, request_id: str, means: Means, lane: int = 0) -> None:
         self.request_id = request_id
+        self.lane = lane
+        self.status: RequestStatus | None = None  # when it was last loaded
         self.lock = asyncio.Lock()
         self._means = means
         self._changed = asyncio.Event()
@@ -96,6 +98,7 @@ class Search:
         if found is None or not found[0].is_open:
             return None
         request, offers = found
+        self.status = request.status
         now = means.clock.now()
         if now >= request.expires_at:
             await self._finish("expired" if offers else "no_driver")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from core.clock import Clock
@@ -19,7 +18,8 @@ from dispatch.look import Lookout
 from dispatch.model import Accepted, Offer, Policy, RequestRide, RideRequest
 from dispatch.modes import choose_mode
 from dispatch.ports import Ports
-from dispatch.search import Means, Search
+from dispatch.search import Means
+from dispatch.searches import LaneOf, Searches, one_lane
 from dispatch.settle import Change
 from dispatch.tell import Teller
 from dispatch.views import offer_message
@@ -31,9 +31,9 @@ _TOO_LATE = ("offer_closed", "offer_expired")
 
 
 class RideDesk:
-    """Ride requests and offers. Call `recover` once before the first command, and `close` at the end."""
+    """Ride requests and offers. `searches` are those of this process; it has none before it takes a lane."""
 
-    def __init__(self, ports: Ports, settings: Settings, clock: Clock, ids: Ids) -> None:
+    def __init__(self, ports: Ports, settings: Settings, clock: Clock, ids: Ids, *, lane_of: LaneOf = one_lane) -> None:
         self._ports = ports
         self._store = ports.store
         self._settings = settings.dispatch
@@ -43,7 +43,7 @@ class RideDesk:
         self._teller = Teller(ports.delivery, settings.dispatch.delivery_timeout_s)
         lookout = Lookout(ports, policy, settings.dispatch, clock)
         self._means = Means(ports.store, lookout, self._teller, clock, ids, policy, settings.dispatch)
-        self._searches: dict[str, Search] = {}
+        self.searches = Searches(self._means, lane_of)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._entering = 0
         self._closed = False
@@ -61,7 +61,7 @@ class RideDesk:
         """
         if self._closed:
             raise Unavailable("the engine is stopping", retry_after_s=5)
-        if len(self._searches) + self._entering >= self._settings.max_open_requests:
+        if len(self.searches) + self._entering >= self._settings.max_open_requests:
             raise TooMany(
                 "too many ride requests are open", retry_after_s=self._settings.retry_s, code="too_many_requests"
             )
@@ -133,18 +133,10 @@ class RideDesk:
 
     # the desk itself
 
-    async def recover(self) -> int:
-        """Take up every open search that the store knows; returns how many. What is overdue ends properly at once."""
-        requests = await self._store.open_requests()
-        for request in requests:
-            self._start(request.request_id)
-        return len(requests)
-
     async def close(self) -> None:
-        """Stop the searches where they are; nothing ends by this, a later recovery goes on."""
+        """Stop the searches where they are; nothing ends by this, whoever owns their lanes next goes on."""
         self._closed = True
-        for search in self._searches.values():
-            search.stop()
+        await self.searches.close()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=self._settings.close_timeout_s)
             for task in late:
@@ -152,14 +144,9 @@ class RideDesk:
             await asyncio.gather(*late, return_exceptions=True)
 
     @property
-    def searching(self) -> int:
-        """How many searches are under way."""
-        return len(self._searches)
-
-    @property
     def resting(self) -> bool:
         """Whether every search waits for time or an answer to come, and no command is under way."""
-        return len(self._tasks) == len(self._searches) and all(search.resting for search in self._searches.values())
+        return not self._tasks and self.searches.resting
 
     async def _enter(self, ask: RequestRide) -> RideRequest:
         if (known := await self._known(ask)) is not None:
@@ -190,8 +177,8 @@ class RideDesk:
             if (known := await self._known(ask)) is None:
                 raise
             return known
-        self._start(request.request_id)
-        async with self._lock(request.request_id):  # so that the search's first message comes after this one
+        self.searches.entered(request)
+        async with self.searches.lock(request.request_id):  # so that the search's first message comes after this one
             await self._teller.request(request)
         return request
 
@@ -217,7 +204,7 @@ class RideDesk:
             raise InvalidInput(f"{field} lies {off_m:.0f} m from the {field} of the quote", code="quote_mismatch")
 
     async def _cancel(self, request_id: str) -> RideRequest:
-        async with self._lock(request_id):
+        async with self.searches.lock(request_id):
             async with self._store.transaction() as uow:
                 change = await settle.finish(uow, request_id, "cancelled", self._clock.now(), None)
             await self._told(change)
@@ -230,7 +217,7 @@ class RideDesk:
 
     async def _accept(self, offer: Offer) -> Accepted:
         try:
-            async with self._lock(offer.request_id):
+            async with self.searches.lock(offer.request_id):
                 async with self._store.transaction() as uow:
                     change = await settle.accept(uow, offer.request_id, offer.offer_id, self._clock.now())
                 self._means.lookout.claims.shorten(offer, self._clock.now() + self._settings.busy_shown_s)
@@ -244,15 +231,14 @@ class RideDesk:
         return Accepted(change.request.request_id, change.request.trip_id)
 
     async def _end(self, ended: Offer) -> None:
-        async with self._lock(ended.request_id):
+        async with self.searches.lock(ended.request_id):
             async with self._store.transaction() as uow:
                 change = await settle.end_offers(uow, [ended])
             await self._told(change)
 
     async def _told(self, change: Change) -> None:
         self._means.lookout.claims.release(change.ended)
-        if search := self._searches.get(change.request.request_id):
-            search.wake()
+        self.searches.wake(change.request.request_id)
         await self._teller.changed(change)
 
     async def _offer_of(self, driver_id: str, offer_id: str) -> Offer:
@@ -264,23 +250,6 @@ class RideDesk:
     async def _answerable(self, driver_id: str) -> list[tuple[Offer, RideRequest]]:
         now = self._clock.now()
         return [pair for pair in await self._store.open_offers_of(driver_id) if not rules.is_overdue(pair[0], now)]
-
-    def _lock(self, request_id: str) -> AbstractAsyncContextManager[Any]:
-        search = self._searches.get(request_id)
-        return search.lock if search else nullcontext()
-
-    def _start(self, request_id: str) -> None:
-        if request_id in self._searches or self._closed:
-            return
-        search = Search(request_id, self._means)
-        self._searches[request_id] = search
-        task = asyncio.create_task(search.run(), name=f"search-{request_id}")
-        self._tasks.add(task)
-        task.add_done_callback(lambda done: self._left(request_id, done))
-
-    def _left(self, request_id: str, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._searches.pop(request_id, None)
 
     async def _unbroken[T](self, work: Coroutine[Any, Any, T]) -> T:
         """Finish a command even if its caller goes away half-way: a commit must be followed by what it entails."""

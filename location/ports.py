@@ -85,6 +85,14 @@ class SupplyStore(Protocol):
         """The number of drivers of each segment."""
         ...
 
+    async def occupied(self) -> list[int]:
+        """The segments in which drivers stand."""
+        ...
+
+    async def of_driver(self, driver_id: str) -> SupplyRows:
+        """The driver's row; none for a driver who is not in the supply."""
+        ...
+
     async def expire(self, before: float) -> list[str]:
         """Take out drivers last seen before this engine time; returns their ids. Looks at those alone."""
         ...

@@ -216,10 +216,24 @@ class CassandraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     port: Port = 9042
 
 
+class Geography(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One cluster of a deployment, with stores of its own: where it is, and how apps reach it."""
+
+    name: str
+    lat: Annotated[float, msgspec.Meta(ge=-90, le=90)]
+    lng: Annotated[float, msgspec.Meta(ge=-180, le=180)]
+    api_url: str  # https://...
+    gateway_url: str  # wss://.../v1/driver/ws
+
+
 class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """This host among the others of its cluster."""
 
     key_file: str = ""  # the key that signs tokens, the same on every host; empty: server.key in the data directory
+    gateway_url: str = ""  # what apps are told; empty: the host of the call and the gateway's port
+    geographies: tuple[Geography, ...] = ()  # all of the deployment, this one included
+    probe_every_s: float = 2.0  # wall time between looks at the geographies
+    probe_timeout_s: float = 1.0  # wall time for one of them to answer
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

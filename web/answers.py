@@ -206,13 +206,23 @@ class Limits(BaseModel):
     ticket_s: float
 
 
+class HostAnswer(BaseModel):
+    """A place where the service is reached."""
+
+    name: str
+    api_url: str
+    gateway_url: str
+    distance_m: float | None = Field(description="from the place that was asked about")
+
+
 class ConfigAnswer(BaseModel):
     """What an app needs before it signs in."""
 
     city: str
     centre: Place
     bounds: list[float] = Field(description="south, west, north, east")
-    gateway_url: str
+    gateway_url: str = Field(description="of the first of the hosts")
+    hosts: list[HostAnswer] = Field(description="those that answer, the nearest first")
     currency: str
     open_console: bool
     engine_time: str

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from core.clock import Clock
 from runtime.auth import Tickets, Tokens
+from runtime.geographies import Geographies
 from runtime.telemetry import Metrics
 from web.hub import Hub
 from web.ports import (
@@ -55,3 +56,4 @@ class Engine:
     readiness: Mapping[str, Check]
     driver_schemas: Body  # JSON Schema of the driver gateway's messages
     gateway_port: Callable[[], int] | None = None  # where drivers' sockets are; None: at settings.web.gateway_port
+    geographies: Geographies | None = None  # None: there is one only

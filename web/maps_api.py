@@ -25,7 +25,7 @@ router = APIRouter(tags=["maps"], route_class=StrictRoute)
 async def segments(bbox: Annotated[str, Query(max_length=120)], _: Either, request: Request) -> Body:
     """The segments of a box `west,south,east,north`, as GeoJSON with supply, demand and surge."""
     fleet = engine_of(request).fleet
-    return segments_geojson(box_of(bbox), supply_of(fleet.snapshot()), await fleet.demand())
+    return segments_geojson(box_of(bbox), supply_of(await fleet.snapshot()), await fleet.demand())
 
 
 @router.get("/segments/locate", responses=responses(401, 422), response_model=SegmentAnswer)

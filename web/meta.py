@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from core.clock import rfc3339
+from core.geo import LatLng
 from web.answers import ConfigAnswer, Health, Readiness
 from web.edge import edge_of, engine_of
 from web.messages import all_schemas
@@ -25,16 +26,18 @@ CHECK_TIMEOUT_S = 2.0
 
 
 @public.get("/config", response_model=ConfigAnswer)
-async def config(request: Request) -> Body:
-    """What an app needs before it signs in: where the gateway is, and the limits."""
+async def config(request: Request, lat: float | None = None, lng: float | None = None) -> Body:
+    """What an app needs before it signs in: the nearest hosts that answer, and the limits."""
     edge = edge_of(request)
+    hosts = _hosts(request, None if lat is None and lng is None else LatLng.checked(lat, lng, "query"))
     engine, settings = edge.engine, edge.settings
     location, dispatch, web = settings.location, settings.dispatch, settings.web
     return {
         "city": engine.city.name,
         "centre": engine.city.centre._asdict(),
         "bounds": list(engine.city.bounds),
-        "gateway_url": _gateway_url(request, engine.gateway_port() if engine.gateway_port else web.gateway_port),
+        "gateway_url": hosts[0]["gateway_url"],
+        "hosts": hosts,
         "currency": settings.fares.currency,
         "open_console": web.open_console,
         "engine_time": rfc3339(engine.clock.now()),
@@ -55,7 +58,31 @@ async def config(request: Request) -> Body:
     }
 
 
-def _gateway_url(request: Request, port: int) -> str:
+def _hosts(request: Request, at: LatLng | None) -> list[Body]:
+    """Where an app may go, the nearest first."""
+    engine = engine_of(request)
+    found = engine.geographies.nearest(at) if engine.geographies else []
+    if not found:  # there is this one, and it answers
+        api_url = str(request.base_url).rstrip("/")
+        return [
+            {"name": engine.city.name, "api_url": api_url, "gateway_url": _gateway_url(request), "distance_m": None}
+        ]
+    return [
+        {
+            "name": each.name,
+            "api_url": each.api_url,
+            "gateway_url": each.gateway_url,
+            "distance_m": None if far_m is None else round(far_m),
+        }
+        for each, far_m in found
+    ]
+
+
+def _gateway_url(request: Request) -> str:
+    edge = edge_of(request)
+    if edge.settings.cluster.gateway_url:
+        return edge.settings.cluster.gateway_url
+    port = edge.engine.gateway_port() if edge.engine.gateway_port else edge.settings.web.gateway_port
     host = request.url.hostname or "127.0.0.1"
     host = f"[{host}]" if ":" in host else host
     return f"{'wss' if request.url.scheme == 'https' else 'ws'}://{host}:{port}/v1/driver/ws"

@@ -126,8 +126,8 @@ class OpsFeed:
             await self._engine.wall.sleep(self._settings.ops_every_s)
 
     async def _look(self, with_segments: bool) -> list[Body | bytes]:
-        kpis = await self._engine.fleet.kpis()
-        fleet = self._engine.fleet.snapshot()
+        fleet = await self._engine.fleet.snapshot()
+        kpis = await self._engine.fleet.kpis(fleet)
         now = rfc3339(self._engine.clock.now())
         messages: list[Body | bytes] = [
             frame(fleet, self._rows, self._box),

@@ -61,7 +61,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class FleetSnapshot:
-    """Every connected driver, one row each: arrays of shape (n,). `status`: 1 idle, 2 to a pickup, 3 riding."""
+    """Every driver in the supply, one row each: arrays of shape (n,). `status`: 1 idle, 2 to a pickup, 3 riding."""
 
     driver_ids: Sequence[str]
     lat: FloatArray
@@ -164,8 +164,8 @@ class Cabs(Protocol):
         """The nearest cabs by road, as CabAnswer, nearest first."""
         ...
 
-    def position(self, driver_id: str) -> Position | None:
-        """Where a driver was last seen; None when not connected."""
+    async def position(self, driver_id: str) -> Position | None:
+        """Where a driver was last seen; None when not in the supply."""
         ...
 
 
@@ -211,14 +211,16 @@ class Tracks(Protocol):
 class Fleet(Protocol):
     """The whole city at a glance, for operators."""
 
-    def snapshot(self) -> FleetSnapshot: ...
+    async def snapshot(self) -> FleetSnapshot:
+        """Every driver in the supply."""
+        ...
 
     async def demand(self) -> Mapping[int, int]:
         """Open ride requests by segment; segments without any are left out."""
         ...
 
-    async def kpis(self) -> Body:
-        """Figures as the KPI message shows them."""
+    async def kpis(self, shown: FleetSnapshot) -> Body:
+        """Figures as the KPI message shows them, beside this snapshot."""
         ...
 
 

@@ -9,7 +9,7 @@ from typing import cast
 
 from fastapi import APIRouter, WebSocket
 
-from core.errors import Forbidden, HexcabError, InvalidInput, NotFound
+from core.errors import Forbidden, HexcabError, InvalidInput, NotFound, Unavailable
 from core.geo import LatLng
 from runtime.auth import Identity
 from web.auth import socket_caller
@@ -181,7 +181,10 @@ class RiderSocket:
             )
 
     async def _progress(self, trip: Body) -> tuple[Body | None, float | None]:
-        found = self._engine.cabs.position(trip["driver_id"])
+        try:
+            found = await self._engine.cabs.position(trip["driver_id"])
+        except Unavailable:  # the trip goes on; its place is shown again once the supply is back
+            found = None
         if found is None:
             return None, None
         position = {**found.at._asdict(), "heading": found.heading, "age_s": round(found.age_s, 1)}

@@ -1,5 +1,6 @@
 """What joins rooms that must not know each other: each class satisfies one room's port with another room's service.
 
 rides (what dispatch needs), trips (what trips needs), drivers (what the gateway needs), people and edge (what the HTTP
-edge needs), board (which driver is on which trip now).
+edge needs), apps (the way to drivers and riders), duty (which trip keeps a driver busy),
+board (the operators' figures).
 """

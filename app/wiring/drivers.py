@@ -58,17 +58,17 @@ class Desk:
 
     async def _trip_of(self, driver_id: str) -> Trip | None:
         """The driver's trip, which the driver is busy with on return; without one, the driver is free."""
-        audience = self._rooms.audience
+        duty = self._rooms.audience.duty
         for _ in range(_READS):
-            before = audience.trip_of(driver_id)
+            before = duty.trip_of(driver_id)
             trip = await self._rooms.trips.active_of_driver(driver_id)
-            if audience.trip_of(driver_id) != before:
+            if duty.trip_of(driver_id) != before:
                 continue  # a trip began or ended meanwhile: what was read may be older
             if trip is None:
                 if before is not None:
-                    audience.no_trip(driver_id, before)
+                    duty.no_trip(driver_id, before)
                 return None
-            if audience.note(trip):
+            if duty.note(trip):
                 return trip
         raise Unavailable("the trip of this driver changes too fast to be read; connect again")
 

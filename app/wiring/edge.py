@@ -17,8 +17,6 @@ from core.geo import LatLng
 from dispatch.model import RequestRide
 from dispatch.service import RideDesk
 from dispatch.views import request_body
-from location.gateway.server import Gateway
-from location.live import LiveDrivers
 from location.model import BUSY, ONLINE
 from location.ports import SupplyStore, TrailLog
 from maps import segments
@@ -148,10 +146,9 @@ class Quotes:
 class Cabs:
     """web's Cabs, and payments' PickupEta."""
 
-    def __init__(self, store: SupplyStore, city: City, live: LiveDrivers, clock: Clock, settings: Settings) -> None:
+    def __init__(self, store: SupplyStore, city: City, clock: Clock, settings: Settings) -> None:
         self._store = store
         self._city = city
-        self._live = live
         self._clock = clock
         self._fresh_s = settings.location.fresh_s
 
@@ -181,12 +178,13 @@ class Cabs:
         cabs = await self.near(pickup, 1)
         return None if not cabs else float(cabs[0]["eta_s"])
 
-    def position(self, driver_id: str) -> Position | None:
-        driver = self._live.get(driver_id)
-        if driver is None or not driver.placed:
+    async def position(self, driver_id: str) -> Position | None:
+        rows = await self._store.of_driver(driver_id)
+        if not rows.driver_ids:
             return None
-        heading = 0.0 if np.isnan(driver.heading) else driver.heading
-        return Position(LatLng(driver.lat, driver.lng), heading, max(0.0, self._clock.now() - driver.seen_at))
+        heading, age_s = float(rows.heading[0]), self._clock.now() - float(rows.seen_at[0])
+        place = LatLng(float(rows.lat[0]), float(rows.lng[0]))
+        return Position(place, 0.0 if np.isnan(heading) else heading, max(0.0, age_s))
 
 
 class CityMap:
@@ -243,31 +241,28 @@ class Tracks:
 class Fleet:
     """web's Fleet."""
 
-    def __init__(self, live: LiveDrivers, gateway: Gateway, rides: RideDesk, board: Board) -> None:
-        self._live = live
-        self._gateway = gateway
+    def __init__(self, store: SupplyStore, rides: RideDesk, board: Board) -> None:
+        self._store = store
         self._rides = rides
         self._board = board
 
-    def snapshot(self) -> FleetSnapshot:
-        shown = [
-            driver for driver in self._live if driver.online and driver.placed and self._gateway.connected(driver.id)
-        ]
+    async def snapshot(self) -> FleetSnapshot:
+        rows = await self._store.in_segments(await self._store.occupied())
         return FleetSnapshot(
-            driver_ids=[driver.id for driver in shown],
-            lat=np.array([driver.lat for driver in shown], dtype=np.float64),
-            lng=np.array([driver.lng for driver in shown], dtype=np.float64),
-            heading=np.array([driver.heading for driver in shown], dtype=np.float64),
-            status=np.array([self._board.status(driver.id) for driver in shown], dtype=np.uint8),
+            driver_ids=rows.driver_ids,
+            lat=rows.lat,
+            lng=rows.lng,
+            heading=rows.heading,
+            status=np.array([self._board.status(driver_id) for driver_id in rows.driver_ids], dtype=np.uint8),
         )
 
     async def demand(self) -> Mapping[int, int]:
         return {segments.parse(name): count for name, count in (await self._rides.demand()).items()}
 
-    async def kpis(self) -> Body:
+    async def kpis(self, shown: FleetSnapshot) -> Body:
         wait_s = self._board.pickup_wait_s
         return {
-            "drivers_online": sum(driver.online and driver.connected for driver in self._live),
+            "drivers_online": len(shown.driver_ids),
             "open_requests": sum((await self._rides.demand()).values()),
             "active_trips": self._board.active,
             "completed_trips": self._board.completed,

@@ -1,9 +1,8 @@
-"""What dispatch needs: supply from location, travel from maps, prices from payments, trips, and the way to the apps."""
+"""What dispatch needs: supply from location, travel from maps, prices from payments, and trips."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,6 @@ from core.errors import InvalidInput
 from core.geo import FloatArray, LatLng
 from core.money import Money
 from dispatch import model as dispatch
-from location.gateway.server import Gateway
 from location.ports import SupplyStore
 from maps.cities import City
 from payments.fares import fare, tariff_of
@@ -21,7 +19,6 @@ from runtime.settings import FareSettings
 from runtime.sql import Transaction
 from trips.adapters.sql import SqlTripBook, TripSources
 from trips.model import NewTrip
-from web.hub import Hub
 
 
 class StoredSupply:
@@ -53,20 +50,6 @@ class RoadPickup:
     async def to_pickup(self, lat: FloatArray, lng: FloatArray, pickup: LatLng) -> dispatch.PickupTravel:
         travel = self._city.eta.to_one(lat, lng, pickup)
         return dispatch.PickupTravel(travel.seconds, travel.metres)
-
-
-class Apps:
-    """dispatch's Delivery: the sockets of this process. The gateway is given later, as it needs a desk first."""
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self.gateway: Gateway | None = None
-
-    async def deliver(self, driver_id: str, message: dict[str, Any]) -> bool:
-        return self.gateway is not None and self.gateway.deliver(driver_id, message)
-
-    async def tell_rider(self, rider_id: str, message: dict[str, Any]) -> None:
-        self._hub.tell(rider_id, message)
 
 
 class Prices:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
-from app.wiring.board import Board
-from app.wiring.rides import Apps
+from app.wiring.apps import Apps, Elsewhere
+from app.wiring.duty import Duty
 from core.errors import Unavailable
-from core.events import AnyEvent, TripAssigned
+from core.events import AnyEvent, FareFixed, TripArrived, TripAssigned, TripCancelled, TripCompleted, TripStarted
 from core.geo import haversine_m
 from core.money import Money
 from core.recent import Recent
 from dispatch.adapters.sql import end_trip
 from location.live import LiveDrivers
 from location.ports import TrailLog
-from location.supply import Supply
 from maps.routes import RouteWorkers
 from payments.adapters.sql import find_quote
 from payments.fares import Drive, Promise, final_fare, tariff_of
@@ -24,65 +25,53 @@ from trips.model import QuoteTerms, Trip
 from trips.ports import Driven, FareAsk, LiveTrips
 from trips.views import trip_body
 
+TRIP_EVENTS = (TripAssigned, TripArrived, TripStarted, TripCompleted, TripCancelled, FareFixed)
+
+_log = logging.getLogger("hexcab.trips")
 _RECENT_STEPS = 20_000  # of trips, that a repeated event is told apart by
 
 
 class Audience:
-    """trips' TripAudience: the rider, the driver, the supply and the operators' board.
+    """trips' TripAudience: the rider and the driver, on this host and on others, and whether the driver is busy."""
 
-    Only one who notes a trip makes its driver busy or free. Late news changes nothing: a trip may have ended while
-    somebody who had read it waited.
-    """
-
-    def __init__(self, apps: Apps, supply: Supply, board: Board, live: LiveTrips) -> None:
+    def __init__(self, apps: Apps, duty: Duty, live: LiveTrips, elsewhere: Elsewhere) -> None:
+        self.duty = duty
         self._apps = apps
-        self._supply = supply
-        self._board = board
         self._live = live
+        self._elsewhere = elsewhere
         self._told: Recent[tuple[str, int]] = Recent(_RECENT_STEPS)
 
-    async def assigned(self, event: AnyEvent) -> None:
-        """A trip was opened; told again after a crash, as it is now."""
-        if isinstance(event, TripAssigned):
-            await self.opened(event.trip_id)
+    async def handle(self, event: AnyEvent) -> None:
+        """A trip took a step somewhere: tell again, as it is now, whoever has not heard. Raises Unavailable."""
+        if isinstance(event, TRIP_EVENTS):
+            trip = await self._live.get(event.trip_id)
+            if trip is not None:  # otherwise it ended and is archived already
+                await self._spread(trip)
 
     async def opened(self, trip_id: str) -> None:
         """A trip was opened: take it over and tell, unless that was done. Raises Unavailable."""
         trip = await self._live.get(trip_id)
-        if trip is not None:  # otherwise it ended and is archived already
+        if trip is not None:
             await self.changed(trip)
 
     async def changed(self, trip: Trip) -> None:
-        if self.note(trip) and self._told.add((trip.trip_id, len(trip.steps))):
-            await self._tell(trip)
+        try:
+            await self._spread(trip)
+        except Unavailable as error:  # the trip's event tells again
+            _log.info("a host has not heard of a trip yet: %s", error.detail, extra={"trip_id": trip.trip_id})
 
     async def priced(self, trip: Trip) -> None:
-        await self._tell(trip)
+        await self.changed(trip)
 
-    def note(self, trip: Trip) -> bool:
-        """Take over what a trip says of its driver; False when later news was noted before."""
-        if not self._board.note(trip):
-            return False
-        if trip.active:
-            self._supply.set_busy(trip.driver_id, trip.trip_id)
-        elif self.trip_of(trip.driver_id) == trip.trip_id:
-            self._supply.set_free(trip.driver_id)
-        return True
+    async def here(self, trip: Trip) -> None:
+        """Note it, and tell whoever is connected to this host, once."""
+        if self.duty.note(trip) and self._told.add((trip.trip_id, len(trip.steps))):
+            self._apps.tell_rider_here(trip.rider_id, {"type": "trip", **trip_body(trip, "rider")})
+            self._apps.deliver_here(trip.driver_id, {"type": "trip", **trip_body(trip, "driver")})
 
-    def no_trip(self, driver_id: str, trip_id: str) -> None:
-        """The store says that the driver is not on this trip any more."""
-        self._board.no_trip(driver_id, trip_id)
-        if self.trip_of(driver_id) == trip_id:
-            self._supply.set_free(driver_id)
-
-    def trip_of(self, driver_id: str) -> str | None:
-        """The trip that keeps the driver busy."""
-        driver = self._supply.live.get(driver_id)
-        return None if driver is None else driver.trip_id
-
-    async def _tell(self, trip: Trip) -> None:
-        await self._apps.tell_rider(trip.rider_id, {"type": "trip", **trip_body(trip, "rider")})
-        await self._apps.deliver(trip.driver_id, {"type": "trip", **trip_body(trip, "driver")})
+    async def _spread(self, trip: Trip) -> None:
+        await self.here(trip)
+        await self._elsewhere.trip(trip)
 
 
 class MatchedDistance:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from core.errors import Conflict
 from core.events import Event
-from dispatch.model import Offer, RideRequest
+from dispatch.model import Offer, OpenSearch, RideRequest
 from dispatch.ports import TripBook
 
 
@@ -129,9 +129,10 @@ class MemoryStore:
     async def demand(self) -> Mapping[str, int]:
         return Counter(request.segment for request in self._rows.requests.values() if request.is_open)
 
-    async def open_requests(self) -> list[RideRequest]:
+    async def open_searches(self) -> list[OpenSearch]:
         found = [request for request in self._rows.requests.values() if request.is_open]
-        return sorted(found, key=lambda request: (request.created_at, request.request_id))
+        found.sort(key=lambda request: (request.created_at, request.request_id))
+        return [OpenSearch(request.request_id, request.segment, request.status) for request in found]
 
     async def open_offers_of(self, driver_id: str) -> list[tuple[Offer, RideRequest]]:
         mine = [offer for offer in self._rows.offers.values() if offer.is_open and offer.driver_id == driver_id]

@@ -19,7 +19,7 @@ from core.errors import Conflict
 from core.events import Event
 from core.geo import LatLng
 from core.money import Money
-from dispatch.model import OPEN_REQUEST, Offer, RideRequest
+from dispatch.model import OPEN_REQUEST, Offer, OpenSearch, RideRequest
 from dispatch.ports import TripBook
 from runtime.sql import Database, Transaction, metadata, unique
 
@@ -198,14 +198,15 @@ class SqlStore:
         async with self._database.reading() as connection:
             return {row.segment: row.n for row in await connection.execute(query)}
 
-    async def open_requests(self) -> list[RideRequest]:
+    async def open_searches(self) -> list[OpenSearch]:
+        columns = ride_requests.c
         query = (
-            sa.select(ride_requests)
-            .where(ride_requests.c.status.in_(OPEN_REQUEST))
-            .order_by(ride_requests.c.created_at, ride_requests.c.request_id)
+            sa.select(columns.request_id, columns.segment, columns.status)
+            .where(columns.status.in_(OPEN_REQUEST))
+            .order_by(columns.created_at, columns.request_id)
         )
         async with self._database.reading() as connection:
-            return [_request(row) for row in (await connection.execute(query)).mappings()]
+            return [OpenSearch(*row) for row in await connection.execute(query)]
 
     async def open_offers_of(self, driver_id: str) -> list[tuple[Offer, RideRequest]]:
         query = (

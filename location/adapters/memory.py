@@ -33,7 +33,9 @@ class MemorySupply:
     async def in_segments(self, segments: Sequence[int]) -> SupplyRows:
         """The drivers of these segments."""
         wanted = dict.fromkeys(segments)
-        ids = [driver_id for segment in wanted for driver_id in self._members.get(segment, ())]
+        return self._of([driver_id for segment in wanted for driver_id in self._members.get(segment, ())])
+
+    def _of(self, ids: list[str]) -> SupplyRows:
         found = [self._rows[driver_id] for driver_id in ids]
         records = np.array([tuple(row) for _, row in found], dtype=ROW)
         return SupplyRows.of(ids, [segment for segment, _ in found], records)
@@ -41,6 +43,14 @@ class MemorySupply:
     async def count(self, segments: Sequence[int]) -> list[int]:
         """The number of drivers of each segment."""
         return [len(self._members.get(segment, ())) for segment in segments]
+
+    async def occupied(self) -> list[int]:
+        """The segments in which drivers stand."""
+        return [segment for segment, members in self._members.items() if members]
+
+    async def of_driver(self, driver_id: str) -> SupplyRows:
+        """The driver's row, or none."""
+        return self._of([driver_id] if driver_id in self._rows else [])
 
     async def expire(self, before: float) -> list[str]:
         """Take out drivers last seen before this time."""

@@ -71,6 +71,24 @@ class RedisSupply:
         with _failures():
             return [int(number) for number in await pipe.execute()] if segments else []
 
+    async def occupied(self) -> list[int]:
+        """The segments in which drivers stand. Raises Unavailable."""
+        pipe = self._client.pipeline(transaction=False)
+        for shard in range(keys.SHARDS):
+            pipe.hvals(keys.whereabouts(shard))
+        with _failures():
+            found: list[list[bytes]] = await pipe.execute()
+        return [int(segment, 16) for segment in {segment for each in found for segment in each}]
+
+    async def of_driver(self, driver_id: str) -> SupplyRows:
+        """The driver's row, or none. Raises Unavailable."""
+        with _failures():
+            segment = await self._client.hget(keys.whereabouts(keys.shard(driver_id)), driver_id)
+            row = None if segment is None else await self._client.hget(keys.rows(int(segment, 16)), driver_id)
+        if row is None:
+            return SupplyRows.of([], [], np.zeros(0, dtype=ROW))
+        return SupplyRows.of([driver_id], [int(segment, 16)], np.frombuffer(row, dtype=ROW))
+
     async def expire(self, before: float) -> list[str]:
         """Take out drivers last seen before this time, at most a thousand per shard. Raises Unavailable."""
         pipe = self._client.pipeline(transaction=False)

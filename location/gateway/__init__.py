@@ -1,4 +1,7 @@
-"""The driver WebSocket: handshake (who comes in), connection (one socket), lanes (commands in order), server (all)."""
+"""The driver WebSocket.
+
+handshake (who comes in), connection (one socket), greeting (its beginning), lanes (commands in order), server (all).
+"""
 
 from location.gateway.server import Gateway, GatewayParts
 

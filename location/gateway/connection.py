@@ -10,7 +10,7 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from location.gateway.counts import Traffic
 from location.live import Driver
-from location.messages import BadMessage, Codec, Command, Error, Ping, Pings
+from location.messages import BadMessage, Codec, Command, Error, Ping, Pings, Position
 from runtime.settings import LocationSettings
 
 REPLACED = 4001
@@ -66,6 +66,7 @@ class Connection(WSListener):
         "driver_id",
         "heard",
         "heard_at",
+        "held",
         "pinged",
         "told_skew",
         "welcomed",
@@ -78,6 +79,7 @@ class Connection(WSListener):
         self.awaits_ack = False  # on the hub's list of acks to send
         self.ack_late = False  # an ack waits for the durable log
         self.welcomed = False
+        self.held: list[Position] = []  # pings that came before the welcome
         self.closing = False
         self.heard = True
         self.pinged = False

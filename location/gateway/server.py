@@ -16,12 +16,13 @@ from core.errors import HexcabError, Unavailable
 from location.area import everywhere
 from location.gateway.acks import Acks
 from location.gateway.commands import Commands
-from location.gateway.connection import INTERNAL, POLICY, REPLACED, RESTART, TRY_LATER, Connection
+from location.gateway.connection import POLICY, REPLACED, RESTART, TRY_LATER, Connection
 from location.gateway.counts import Counts, Traffic
+from location.gateway.greeting import Greeter
 from location.gateway.handshake import SocketLog, admit, refusal
 from location.gateway.lanes import Lanes
 from location.live import Driver
-from location.messages import Command, Ping, Pings, Welcome
+from location.messages import Command, Ping, Pings
 from location.pings import PingPath
 from location.ports import Authorize, DriverDesk, Inside, SegmentOf, TrailLog
 from location.presence import HostPresence
@@ -66,6 +67,7 @@ class Gateway:
         self._presence: HostPresence[Connection] = HostPresence()
         self._lanes = Lanes(settings.max_commands)
         self._commands = Commands(parts.desk, parts.supply, self._writer)
+        self._greeter = Greeter(parts.desk, parts.supply, self._path, self._acks, parts.clock, settings)
         self._traffic = Traffic()
         self._everyone_left = asyncio.Event()
         self._draining = False
@@ -174,7 +176,7 @@ class Gateway:
             replaced.close(REPLACED, "another connection of this driver took over")
         else:
             self._live.set_connected(driver_id, True)
-        if not self._lanes.submit(driver_id, lambda: self._welcome(connection), spare=_SPARE_JOBS):
+        if not self._lanes.submit(driver_id, lambda: self._greeter.greet(connection), spare=_SPARE_JOBS):
             connection.close(TRY_LATER, "earlier commands of this driver are still being followed")
 
     def closed(self, connection: Connection) -> None:
@@ -189,6 +191,9 @@ class Gateway:
 
     def ping(self, connection: Connection, ping: Ping) -> None:
         """The driver's position: the hot path."""
+        if not connection.welcomed:
+            self._greeter.hold(connection, (ping,))
+            return
         driver, now = connection.driver, self._clock.now()
         if not self._path.take(driver, ping, now):
             connection.close(TRY_LATER, "pings of trips cannot be kept now")
@@ -204,6 +209,8 @@ class Gateway:
         elif len(message.items) > self._settings.max_buffered_pings:
             limit = self._settings.max_buffered_pings
             connection.complain("too_many_pings", f"items: at most {limit} pings in one message")
+        elif not connection.welcomed:
+            self._greeter.hold(connection, message.items)
         elif not self._path.take_batch(connection.driver, message.items, self._clock):
             connection.close(TRY_LATER, "pings of trips cannot be kept now")
         elif message.items:
@@ -219,26 +226,6 @@ class Gateway:
 
         if not self._lanes.submit(driver_id, job):
             connection.complain("too_many_commands", "earlier commands are still being followed; slow down")
-
-    async def _welcome(self, connection: Connection) -> None:
-        driver_id = connection.driver_id
-        if connection.closing:
-            return
-        try:
-            state = await self._parts.desk.state(driver_id)
-        except HexcabError as error:
-            connection.close(TRY_LATER if isinstance(error, Unavailable) else POLICY, error.detail)
-            return
-        except Exception:
-            connection.close(INTERNAL)
-            raise
-        # nothing is awaited since the desk has made sure of it: a trip that has ended would keep the driver busy
-        if state.trip is not None and isinstance(state.trip.get("trip_id"), str):
-            self._supply.set_busy(driver_id, state.trip["trip_id"])
-        if state.online is not None:
-            self._supply.set_online(driver_id, state.online)
-        seq, interval_s = connection.driver.safe_seq, self._settings.ping_interval_s
-        connection.welcome(Welcome(driver_id, seq, interval_s, state.trip, state.offers))
 
     async def _gone(self, driver_id: str) -> None:
         if self._presence.get(driver_id) is None:

@@ -26,6 +26,7 @@ from app.rooms import Rooms
 from app.server import Server, reachable
 from core.errors import HexcabError, Unavailable
 from core.geo import LatLng
+from dispatch.searches import Searches
 from dispatch.service import RideDesk
 from location.gateway.server import Gateway
 from maps.cities import City
@@ -95,7 +96,7 @@ async def test_the_api_opens_last_and_closes_first(
         monkeypatch.setattr(kind, name, call)
 
     starts = [(LocalValkey, "start"), (Server, "open"), (Rooms, "note_trips"), (Gateway, "start"), (Relay, "start")]
-    starts += [(RideDesk, "recover"), (Server, "start")]
+    starts += [(Searches, "take"), (Server, "start")]
     stops = [(Server, "close"), (Gateway, "close"), (RideDesk, "close"), (Relay, "close"), (Tasks, "close")]
     stops += [(LocalValkey, "stop")]
     for kind, name in starts + stops:
@@ -161,7 +162,7 @@ async def test_a_start_that_fails_leaves_nothing_running(
     assert asyncio.all_tasks() == tasks
     assert servers() == children
     async with engine_on(tmp_path / "d", gothenburg) as (engine, _):
-        assert engine.rooms.rides.searching == 1, "the search goes on with the next start that succeeds"
+        assert len(engine.rooms.rides.searches) == 1, "the search goes on with the next start that succeeds"
 
 
 @pytest.mark.parametrize("victim", ["the API's server", "the relay"])

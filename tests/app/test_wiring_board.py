@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import cast
+
 import pytest
+from msgspec import structs
 
 from app.wiring.board import IDLE, RIDING, TO_PICKUP, Board
-from core.events import CabFound, NoCabFound, NoCabReason, search_ended_id
+from core.events import AnyEvent, CabFound, NoCabFound, NoCabReason, search_ended_id
 from core.geo import LatLng
+from trips.announce import announcement
 from trips.model import Trip, TripDriver, TripStep, TripVehicle, arrive, board, cancel, complete
 
 TRIP = Trip(
@@ -57,66 +60,64 @@ def not_found(request_id: str, reason: NoCabReason) -> NoCabFound:
     )
 
 
+def told(*trips: Trip) -> list[AnyEvent]:
+    """The events of these steps."""
+    return cast(list[AnyEvent], [announcement(trip) for trip in trips])
+
+
+async def heard(board: Board, *events: AnyEvent) -> Board:
+    for event in events:
+        await board.heard(event)
+    return board
+
+
+ARRIVED = arrive(TRIP, 250.0)
+RIDE = board(ARRIVED, "1234", 5, 260.0)
+DONE = complete(RIDE, 900.0)
+
+
 async def test_searches_are_counted_once_though_their_events_come_again() -> None:
-    seen = Board()
-    events: list[CabFound | NoCabFound] = [found(), not_found("req_2", "no_driver"), not_found("req_3", "cancelled")]
-    for event in [*events, *events]:
-        await seen.search_ended(event)
+    events: list[AnyEvent] = [found(), not_found("req_2", "no_driver"), not_found("req_3", "cancelled")]
+    seen = await heard(Board(), *events, *events)
     assert (seen.assigned, seen.unserved) == (1, 1)
 
 
 async def test_the_wait_is_from_the_request_to_the_arrival() -> None:
-    seen = Board()
-    await seen.search_ended(found(waited_s=20.0))
-    seen.note(TRIP)
-    seen.note(arrive(TRIP, 250.0))
-    seen.note(arrive(TRIP, 250.0))
+    seen = await heard(Board(), found(waited_s=20.0), *told(TRIP, ARRIVED, ARRIVED))
     assert seen.pickup_wait_s == 170.0
     assert not seen._matched_s
 
 
 @pytest.mark.parametrize("is_known", [True, False])
 async def test_a_search_that_is_heard_of_after_its_trip_ended_leaves_nothing_behind(is_known: bool) -> None:
-    seen = Board()
-    if is_known:
-        seen.note(TRIP)
-    seen.note(cancel(TRIP, "rider", "", 110.0))
-    await seen.search_ended(found())
+    seen = await heard(Board(), *told(*([TRIP] if is_known else []), cancel(TRIP, "rider", "", 110.0)), found())
     assert (seen.assigned, seen.cancelled, seen.active) == (1, 1, 0)
     assert not seen._matched_s
 
 
-async def test_a_driver_who_turns_out_to_be_without_the_trip_leaves_nothing_behind() -> None:
+async def test_trips_are_shown_while_they_last_and_counted_once_at_their_end() -> None:
     seen = Board()
-    await seen.search_ended(found())
-    seen.note(TRIP)
-    seen.no_trip("drv_1", "trip_2")
-    assert seen.active == 1
-    seen.no_trip("drv_1", "trip_1")
-    assert (seen.active, seen._matched_s) == (0, {})
-
-
-def test_trips_are_shown_while_they_last_and_counted_once_at_their_end() -> None:
-    seen = Board()
-    steps = [TRIP, arrived := arrive(TRIP, 150.0), riding := board(arrived, "1234", 5, 160.0)]
-    assert seen.status("drv_1") == IDLE
-    assert [(seen.note(trip), seen.status("drv_1")) for trip in steps] == [
-        (True, TO_PICKUP),
-        (True, TO_PICKUP),
-        (True, RIDING),
-    ]
-    assert [seen.note(trip) for trip in steps] == [False, False, True]
+    shown = [seen.status("drv_1")]
+    for step in (TRIP, ARRIVED, RIDE):
+        await heard(seen, *told(step))
+        shown.append(seen.status("drv_1"))
+    assert shown == [IDLE, TO_PICKUP, TO_PICKUP, RIDING]
+    await heard(seen, *told(TRIP, ARRIVED, RIDE))
     assert seen.status("drv_1") == RIDING
-    done = complete(riding, 900.0)
-    assert [seen.note(done), seen.note(done)] == [True, True]
-    assert [seen.note(trip) for trip in steps] == [False, False, False]
+    await heard(seen, *told(DONE, DONE, TRIP, ARRIVED, RIDE))
     assert (seen.status("drv_1"), seen.active, seen.completed, seen.cancelled) == (IDLE, 0, 1, 0)
 
 
-def test_an_earlier_trip_of_a_driver_does_not_hide_the_present_one() -> None:
+async def test_a_host_that_starts_shows_the_trips_under_way_and_hears_of_their_ends() -> None:
     seen = Board()
-    later = msgspec.structs.replace(TRIP, trip_id="trip_2", request_id="req_2", assigned_at=900.0)
-    assert seen.note(later)
-    assert not seen.note(arrive(TRIP, 150.0))
-    assert seen.note(cancel(TRIP, "ops", "", 160.0))
+    seen.begin([RIDE])
+    await heard(seen, *told(TRIP, ARRIVED))  # delivered again after a restart
+    assert (seen.active, seen.status("drv_1")) == (1, RIDING)
+    await heard(seen, *told(DONE))
+    assert (seen.active, seen.completed) == (0, 1)
+
+
+async def test_an_earlier_trip_of_a_driver_does_not_hide_the_present_one() -> None:
+    later = structs.replace(TRIP, trip_id="trip_2", request_id="req_2", assigned_at=900.0)
+    seen = await heard(Board(), *told(later, ARRIVED, cancel(TRIP, "ops", "", 160.0)))
     assert (seen.active, seen.status("drv_1")) == (1, TO_PICKUP)

@@ -55,7 +55,6 @@ async def test_a_trip_that_ends_while_its_driver_connects_does_not_keep_them_bus
     state = await desk.state(driver_id)
     assert state.trip is None
     assert town.live.driver(driver_id).trip_id is None
-    assert town.board.active == 0
 
 
 async def test_a_trip_that_ends_unheard_of_while_it_is_read_is_not_taken_over(town: Town) -> None:
@@ -186,7 +185,6 @@ async def test_who_accepts_hears_of_the_trip_at_once_and_is_busy_before_any_even
         await town.supply.flush()
         rows = await town.store.in_segments([town.live.driver(driver_id).segment])
         assert rows.flags.tolist() == [ONLINE | BUSY]
-        assert town.board.active == 1
 
 
 async def test_an_accept_whose_trip_cannot_be_read_yet_stands_and_is_told_by_its_event(town: Town) -> None:

@@ -103,7 +103,6 @@ async def test_late_news_of_a_trip_that_ended_leaves_its_driver_free(town: Town)
         await town.audience.changed(trip)
         await town.audience.changed(arrive(trip, town.clock.now()))
     assert town.live.driver(driver_id).trip_id is None
-    assert (town.board.active, town.board.cancelled) == (0, 1)
     assert len(town.riders.told) == told
 
 
@@ -120,7 +119,7 @@ async def test_a_trip_that_ends_while_its_assignment_is_read_leaves_its_driver_f
 
         town.audience._live = cast(Any, SimpleNamespace(get=read_and_lag))
         event = next(event for event in await town.events() if isinstance(event, TripAssigned))
-        await town.audience.assigned(event)
+        await town.audience.handle(event)
     assert town.live.driver(driver_id).trip_id is None
     assert [each["status"] for each in town.riders.told if each["type"] == "trip"] == ["assigned", "cancelled"]
     assert trip.active
@@ -132,12 +131,12 @@ async def test_an_earlier_step_or_trip_is_not_told_after_a_later_one(town: Town)
         first = await town.assigned(driver_id, app)
         arrived = arrive(first, town.clock.now())
         await town.audience.changed(arrived)
-        assert not town.audience.note(first)
+        assert not town.audience.duty.note(first)
         second = msgspec.structs.replace(first, trip_id="trip_next", assigned_at=first.assigned_at + 60)
-        assert town.audience.note(second)
-        assert not town.audience.note(arrived)
+        assert town.audience.duty.note(second)
+        assert not town.audience.duty.note(arrived)
         assert town.live.driver(driver_id).trip_id == "trip_next"
-        assert town.audience.note(cancel(arrived, "ops", "", town.clock.now()))
+        assert town.audience.duty.note(cancel(arrived, "ops", "", town.clock.now()))
         assert town.live.driver(driver_id).trip_id == "trip_next"
 
 

@@ -20,16 +20,19 @@ from accounts.adapters.sql import SqlTransactions as AccountTransactions
 from accounts.model import DriverPatch, NewDriver, Vehicle
 from accounts.service import DriverDesk
 from app.wiring import rides, trips
+from app.wiring.apps import Alone, Apps
 from app.wiring.board import Board
 from app.wiring.drivers import AccountWatch, Desk, DriverRooms
+from app.wiring.duty import Duty
 from app.wiring.people import driver_card
 from core.errors import Unavailable
-from core.events import AnyEvent, CabFound, NoCabFound, TripAssigned
+from core.events import AnyEvent
 from core.geo import LatLng
 from core.ids import Ids
 from dispatch.adapters.sql import SqlStore
 from dispatch.model import RequestRide, RideRequest
 from dispatch.ports import Ports
+from dispatch.searches import ONE_LANE
 from dispatch.service import RideDesk
 from location.adapters.memory import MemorySupply
 from location.adapters.sqlite_trail import SqliteTrail
@@ -101,10 +104,11 @@ class Town:
         self.archive = Database(f"sqlite+aiosqlite:///{folder / 'archive.db'}")
         self.trails, self.routes = Trails(self.archive), Routes()
         self.riders, self.board, self.live, self.store = Riders(), Board(), LiveDrivers(), MemorySupply()
-        self.apps = rides.Apps(self.riders)
+        self.elsewhere = Alone()
+        self.apps = Apps(self.riders, self.elsewhere)
         self.supply = Supply(self.live, self.store, clock, fresh_s=settings.location.fresh_s)
         self.live_trips = SqlLiveTrips(self.main)
-        self.audience = trips.Audience(self.apps, self.supply, self.board, self.live_trips)
+        self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, self.elsewhere)
         transactions = TripTransactions(self.main, trips.RequestEnds(), SqlRatings())
         history = History(self.live_trips, MemoryTripArchive(), settings.trips)
         self.trips = TripDesk(DeskPorts(transactions, self.live_trips, history, self.audience), clock, settings.trips)
@@ -131,6 +135,7 @@ class Town:
 
     async def open(self, desk: Desk | None = None) -> None:
         """Serve; with another desk than the engine's where one is given."""
+        await self.rides.searches.take(ONE_LANE)
         parts = GatewayParts(
             authorize=lambda token, _ticket: Identity("driver", str(token)),
             desk=desk or Desk(self.rooms),
@@ -213,10 +218,8 @@ class Town:
     async def relay(self) -> None:
         """Hand out every event so far, again where that was done."""
         for event in await self.events():
-            if isinstance(event, TripAssigned):
-                await self.audience.assigned(event)
-            elif isinstance(event, CabFound | NoCabFound):
-                await self.board.search_ended(event)
+            await self.audience.handle(event)
+            await self.board.heard(event)
             await self.billing.handle(event)
 
     async def until(self, holds: Callable[[], bool]) -> None:

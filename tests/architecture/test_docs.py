@@ -18,6 +18,8 @@ def _shown(value: object) -> str:
     """A default as the tables write it: as TOML would, whole numbers without a point."""
     if isinstance(value, bool):
         return str(value).lower()
+    if value in ("", ()):
+        return '""' if value == "" else "[]"
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 

@@ -193,7 +193,7 @@ async def test_a_search_ends_once(kind: StoreKind) -> None:
     assert request.status == "no_driver"
 
 
-async def test_open_requests_come_oldest_first(store: Store) -> None:
+async def test_open_searches_come_oldest_first(store: Store) -> None:
     await add(
         store,
         a_request("req_3", rider_id="r3", created_at=103.0),
@@ -201,7 +201,9 @@ async def test_open_requests_come_oldest_first(store: Store) -> None:
         a_request("req_2", rider_id="r2", created_at=102.0),
     )
     await save(store, a_request("req_2", rider_id="r2", created_at=102.0, status="cancelled"))
-    assert [request.request_id for request in await store.open_requests()] == ["req_1", "req_3"]
+    found = await store.open_searches()
+    assert [(each.request_id, each.status) for each in found] == [("req_1", "offered"), ("req_3", "searching")]
+    assert found[0].segment == a_request("req_1").segment
 
 
 async def test_a_rider_finds_the_latest_request_open_or_ended(store: Store) -> None:

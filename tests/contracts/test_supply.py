@@ -199,3 +199,21 @@ async def test_a_redis_that_is_away_is_unavailable() -> None:
         with pytest.raises(Unavailable):
             await call
     await client.aclose()
+
+
+async def test_a_driver_is_found_wherever_they_stand(store: SupplyStore) -> None:
+    await store.apply([put("drv_1", A), put("drv_2", B)])
+    await store.apply([put("drv_1", C, previous=A)])
+    found = await store.of_driver("drv_1")
+    assert (found.driver_ids, found.segment.tolist(), found.lat.tolist()) == (["drv_1"], [C], [57.7])
+    await store.apply([leave("drv_1", previous=C)])
+    assert (await store.of_driver("drv_1")).driver_ids == []
+    assert (await store.of_driver("nobody")).driver_ids == []
+
+
+async def test_the_occupied_segments_are_those_in_which_somebody_stands(store: SupplyStore) -> None:
+    assert await store.occupied() == []
+    await store.apply([put("drv_1", A), put("drv_2", A), put("drv_3", B)])
+    assert sorted(await store.occupied()) == sorted([A, B])
+    await store.apply([leave("drv_3", previous=B)])
+    assert await store.occupied() == [A]

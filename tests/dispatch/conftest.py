@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from dispatch.searches import ONE_LANE
 from runtime.clocks import ManualClock
 from runtime.settings import Settings
 from tests.dispatch.world import FakeTrips, InMemory, InSql, World, tuned
@@ -26,6 +27,7 @@ async def make_world(
         await kind.start()
         settings: Settings = tuned(**fields)
         made.append(World(clock, kind, trips, settings))
+        await made[-1].desk.searches.take(ONE_LANE)
         return made[-1]
 
     yield make

@@ -13,7 +13,7 @@ from tests.dispatch.world import AIRPORT, CENTRE, World
 async def test_a_search_goes_on_after_a_restart(world: World) -> None:
     request = await world.ask()
     await world.restart()
-    assert world.desk.searching == 1
+    assert len(world.desk.searches) == 1
     world.drivers("a")
     await world.advance(2)
     assert await world.by_driver(request) == {"a": "open"}
@@ -47,7 +47,7 @@ async def test_an_offer_made_before_a_restart_can_be_accepted_after_it(world: Wo
     await world.settled()
     assert (await world.now(request)).status == "assigned"
     assert world.delivery.closed() == {"b": "accepted_elsewhere"}
-    assert world.desk.searching == 0
+    assert len(world.desk.searches) == 0
 
 
 async def test_what_became_overdue_while_the_engine_was_down_ends_and_the_rider_is_told(world: World) -> None:
@@ -89,7 +89,7 @@ async def test_ended_searches_stay_ended_over_a_restart(world: World) -> None:
     request = await world.ask()
     await world.desk.cancel(request.request_id, "rdr_1")
     await world.restart()
-    assert world.desk.searching == 0
+    assert len(world.desk.searches) == 0
     assert (await world.now(request)).status == "cancelled"
 
 

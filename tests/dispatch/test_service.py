@@ -41,7 +41,7 @@ async def test_broadcast_asks_several_and_the_first_to_accept_wins(world: World)
     (found,) = await world.events_of(CabFound)
     assert (won.offer_id, found.driver_id, found.trip_id) == (offer.offer_id, "b", accepted.trip_id)
     assert (found.id, found.supply_seen) == (search_ended_id(request.request_id), 4)
-    assert world.desk.searching == 0
+    assert len(world.desk.searches) == 0
 
 
 async def test_a_driver_whose_trip_ended_at_once_is_soon_asked_again(world: World) -> None:
@@ -131,7 +131,7 @@ async def test_no_driver_until_expiry_ends_no_driver(world: World) -> None:
     (event,) = await world.events_of(NoCabFound)
     assert (event.reason, event.supply_seen, event.waited_s) == ("no_driver", 0, 120.0)
     assert world.delivery.statuses("rdr_1") == ["searching", "no_driver"]
-    assert world.desk.searching == 0
+    assert len(world.desk.searches) == 0
 
 
 async def test_offers_that_nobody_accepts_end_expired(world: World) -> None:
@@ -246,7 +246,7 @@ async def test_cancel_ends_the_search_and_its_offers_and_may_be_repeated(world: 
     assert world.delivery.statuses("rdr_1") == ["searching", "offered", "cancelled"]
     (event,) = await world.events_of(NoCabFound)
     assert (event.reason, event.supply_seen) == ("cancelled", 2)
-    assert world.desk.searching == 0
+    assert len(world.desk.searches) == 0
     await world.ask()
 
 

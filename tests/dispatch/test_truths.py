@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from core.errors import Conflict
 from dispatch.model import Offer, RequestRide
+from dispatch.searches import ONE_LANE
 from runtime.clocks import ManualClock
 from tests.dispatch.world import AIRPORT, CENTRE, FakeTrips, InMemory, InSql, World, north_of, tuned
 
@@ -46,6 +47,7 @@ class Rides(RuleBasedStateMachine):
         kind = InSql(trips, f"sqlite+aiosqlite:///{folder / 'rides.db'}") if self.in_sql else InMemory(trips)
         await kind.start()
         self.world = World(ManualClock(), kind, trips, tuned(auto_accept=auto, broadcast_drivers=2))
+        await self.world.desk.searches.take(ONE_LANE)
         self.world.drivers(*DRIVERS)
 
     @rule(rider=st.sampled_from(RIDERS), rider_class=st.sampled_from(["standard", "premium"]))
@@ -156,8 +158,10 @@ class Rides(RuleBasedStateMachine):
 
     async def _open_things_are_cared_for(self, world: World) -> None:
         """Each open request has its search, and nothing open is overdue."""
-        assert world.desk.searching == len(await world.store.open_requests())
-        for request in await world.store.open_requests():
+        assert len(world.desk.searches) == len(await world.store.open_searches())
+        for each in await world.store.open_searches():
+            request = await world.store.request(each.request_id)
+            assert request is not None
             assert request.expires_at > world.clock.now()
             overdue: list[Offer] = [
                 offer
@@ -175,8 +179,8 @@ class Rides(RuleBasedStateMachine):
     async def _end(self, world: World) -> None:
         await world.advance(130)
         await world.check_truths()
-        assert await world.store.open_requests() == []
-        assert world.desk.searching == 0
+        assert await world.store.open_searches() == []
+        assert len(world.desk.searches) == 0
         await world.close()
 
     def _may_answer(self) -> bool:

@@ -32,6 +32,7 @@ from dispatch.model import (
     SupplyRows,
 )
 from dispatch.ports import Ports, Store
+from dispatch.searches import ONE_LANE, LaneOf, one_lane
 from dispatch.service import RideDesk
 from maps import segments
 from runtime.clocks import ManualClock
@@ -237,16 +238,17 @@ class World:
         self.store = self.kind.store
         self._ids = Ids(self.clock, random.Random(5))
         self.desk = self.new_desk()
+        self.workers: list[RideDesk] = []  # other processes on the same store
 
-    def new_desk(self) -> RideDesk:
+    def new_desk(self, lane_of: LaneOf = one_lane) -> RideDesk:
         ports = Ports(self.store, self.supply, self.travel, FakeProfiles(), self.delivery, self.quotes)
-        return RideDesk(ports, self.settings, self.clock, self._ids)
+        return RideDesk(ports, self.settings, self.clock, self._ids, lane_of=lane_of)
 
     async def restart(self) -> None:
         """Drop the desk as a crash would (nothing is told, nothing ends) and start another on the same store."""
         await self.desk.close()
         self.desk = self.new_desk()
-        await self.desk.recover()
+        await self.desk.searches.take(ONE_LANE)
         await self.settled()
 
     async def crash(self) -> None:
@@ -256,7 +258,7 @@ class World:
             task.cancel()
         await asyncio.gather(*searches, return_exceptions=True)
         self.desk = self.new_desk()
-        await self.desk.recover()
+        await self.desk.searches.take(ONE_LANE)
         await self.settled()
 
     def drivers(self, *names: str, apart_m: float = 100.0) -> None:
@@ -278,7 +280,7 @@ class World:
         quiet = 0
         while quiet < 8:
             await asyncio.sleep(0)
-            quiet = quiet + 1 if self.desk.resting else 0
+            quiet = quiet + 1 if all(desk.resting for desk in (self.desk, *self.workers)) else 0
 
     async def advance(self, seconds: float) -> None:
         """Let engine time pass in steps of a second, with the searches at rest after each."""
@@ -330,7 +332,8 @@ class World:
         assert len(set(open_drivers)) == len(open_drivers)
 
     async def close(self) -> None:
-        await self.desk.close()
+        for desk in (self.desk, *self.workers):
+            await desk.close()
         await self.kind.close()
 
 

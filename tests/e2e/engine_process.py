@@ -32,6 +32,15 @@ def hexcab(*words: str, timeout_s: float = 120, **environment: Any) -> subproces
     )
 
 
+def _toml(value: Any) -> str:
+    """A value as TOML writes it in one line."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{name} = {_toml(each)}' for name, each in value.items())} }}"
+    return json.dumps(value)
+
+
 @dataclass
 class EngineProcess:
     """One engine on one data directory; ports stay the same over restarts so that clients find it again."""
@@ -64,7 +73,7 @@ class EngineProcess:
             lines = [
                 line
                 for table, values in self.settings.items()
-                for line in (f"[{table}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items()))
+                for line in (f"[{table}]", *(f"{name} = {_toml(value)}" for name, value in values.items()))
             ]
             file.write_text("\n".join(lines))
             words += ["--settings", str(file)]

@@ -122,6 +122,36 @@ async def test_a_message_that_is_delivered_before_the_welcome_follows_it(street:
         assert [(await app.hear())["type"], (await app.hear())["type"]] == ["welcome", "offer_closed"]
 
 
+async def before_the_welcome(street: Any) -> None:
+    """From here on the driver's state is known only once the desk's gate is open."""
+    street.desk.gate.clear()
+    async with street.app():
+        pass  # the desk has this disconnection in hand until then
+
+
+async def test_pings_that_come_before_the_welcome_belong_to_the_trip_and_are_part_of_last_seq(street: Any) -> None:
+    await before_the_welcome(street)
+    street.desk.states["drv_1"] = DriverState({"trip_id": "trip_1", "request_id": "req_1", "status": "riding"})
+    async with street.app(welcome=False) as app:
+        await app.say("ping", **street.at(1))
+        await app.say("pings", items=[street.at(2), street.at(3)])
+        await street.until(lambda: street.gateway.counts().frames_in == 2)
+        assert street.gateway.counts().pings_accepted == 0
+        street.desk.gate.set()
+        assert (await app.hear("welcome"))["last_seq"] == 0, "not durable yet"
+        await app.acked(3)
+    assert (await street.trail.of_trip("trip_1")).seq.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("location_settings", [LocationSettings(max_buffered_pings=2)])
+async def test_more_pings_before_the_welcome_than_one_message_may_hold_are_not_taken(street: Any) -> None:
+    await before_the_welcome(street)
+    async with street.app(welcome=False) as app:
+        await app.say("pings", items=[street.at(1), street.at(2)])
+        await app.say("ping", **street.at(3))
+        assert await app.closed() == 1013
+
+
 async def test_a_client_goes_on_from_last_seq_after_a_reconnection(street: Any) -> None:
     async with street.app() as app:
         for seq in (1, 2, 3):

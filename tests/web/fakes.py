@@ -216,7 +216,7 @@ class FakeCabs:
         cab = {"driver_id": "drv_1", "lat": at.lat, "lng": at.lng, "heading": 90.0, "eta_s": 61.0, "age_s": 1.5}
         return [cab] * min(limit, 3)
 
-    def position(self, driver_id: str) -> Position | None:
+    async def position(self, driver_id: str) -> Position | None:
         return self.positions.get(driver_id)
 
 
@@ -260,13 +260,13 @@ class FakeFleet:
             np.array([1, 3], dtype=np.uint8),
         )
 
-    def snapshot(self) -> FleetSnapshot:
+    async def snapshot(self) -> FleetSnapshot:
         return self.fleet
 
     async def demand(self) -> Mapping[int, int]:
         return {}
 
-    async def kpis(self) -> Body:
+    async def kpis(self, shown: FleetSnapshot) -> Body:
         if self.failing:
             raise Unavailable("the store is away")
         figures = {"drivers_online": 2, "open_requests": 1, "active_trips": 1, "completed_trips": 7}

@@ -30,22 +30,22 @@ def test_a_row_is_the_same_driver_until_it_was_empty_once(frames: list[frozenset
         before = now
 
 
-def test_a_driver_who_left_leaves_an_empty_row() -> None:
+async def test_a_driver_who_left_leaves_an_empty_row() -> None:
     fakes, rows = Fakes(), Rows()
     fakes.move_to(["a", "b", "c"])
-    frame(fakes.fleet.snapshot(), rows, BOX)
+    frame(await fakes.fleet.snapshot(), rows, BOX)
     fakes.move_to(["a", "c"])
-    table = np.frombuffer(frame(fakes.fleet.snapshot(), rows, BOX), dtype=ROW)
+    table = np.frombuffer(frame(await fakes.fleet.snapshot(), rows, BOX), dtype=ROW)
     assert table["status"].tolist() == [1, 0, 1]
     fakes.move_to(["d", "a", "c"])
-    table = np.frombuffer(frame(fakes.fleet.snapshot(), rows, BOX), dtype=ROW)
+    table = np.frombuffer(frame(await fakes.fleet.snapshot(), rows, BOX), dtype=ROW)
     assert table["status"].tolist() == [1, 1, 1]
 
 
-def test_an_empty_city_is_an_empty_frame() -> None:
+async def test_an_empty_city_is_an_empty_frame() -> None:
     fakes = Fakes()
     fakes.move_to([])
-    assert frame(fakes.fleet.snapshot(), Rows(), BOX) == b""
+    assert frame(await fakes.fleet.snapshot(), Rows(), BOX) == b""
 
 
 @given(st.floats(*BOUNDS[::2]), st.floats(*BOUNDS[1::2]))
