@@ -26,6 +26,8 @@ from runtime.sql import Database
 from tests.sqlservers import SQL_KINDS
 from tests.sqlservers.local import LocalServer, MariaDb, Postgres
 
+pytest_plugins = ["tests.servers.fixtures"]
+
 _DECIDE_A_PACK = ("tiles.py", "edgeinfo.py", "tilebuild.py", "packs.py", "roads.py")  # of the maps room
 
 
