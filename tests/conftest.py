@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import os
 import random
-import shutil
+import secrets
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,8 +20,9 @@ from core.ids import Ids
 from maps.cities import City, CityBuild, build_city, load_city
 from runtime.clocks import ManualClock
 from runtime.sql import Database
-from tests.sqlservers import SQL_KINDS
-from tests.sqlservers.local import LocalServer, MariaDb, Postgres
+from tests.servers import SQL_KINDS
+from tests.servers.isolated import database as empty_database
+from tests.servers.running import Servers
 
 pytest_plugins = ["tests.servers.fixtures"]
 
@@ -72,49 +70,17 @@ def gothenburg(gothenburg_home: Path) -> City:
     return load_city("gothenburg", gothenburg_home)
 
 
-@pytest.fixture(scope="session")
-def sql_server() -> Iterator[Callable[[str], LocalServer]]:
-    """Gives the running server of a kind, started at first use and shared by all tests."""
-    kinds = {"postgresql": (Postgres, "pgbench"), "mariadb": (MariaDb, "mariadb-install-db")}
-    running: dict[str, LocalServer] = {}
-
-    def of(kind: str) -> LocalServer:
-        make, needs = kinds[kind]
-        if shutil.which(needs) is None:
-            reason = f"{kind} is not installed"
-            if os.environ.get("CI") == "true":
-                pytest.fail(reason)
-            pytest.skip(reason)
-        if kind not in running:
-            running[kind] = make()
-            apart(running[kind].start())
-        return running[kind]
-
-    yield of
-    for server in running.values():
-        server.remove()
-
-
-def apart[T](work: Coroutine[Any, Any, T]) -> T:
-    """Run on a loop of its own in a thread: the caller's loop may be running."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()
-
-
-_names = iter(range(1_000_000))
-
-
 @pytest.fixture
-def new_sql_url(sql_server: Callable[[str], LocalServer], tmp_path: Path) -> Callable[[str], str]:
+def new_sql_url(servers: Servers, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[str], str]]:
     """Makes an empty database of a kind and gives its URL."""
+    with contextlib.ExitStack() as stack:
 
-    def make(kind: str) -> str:
-        name = f"test{next(_names)}"
-        if kind == "sqlite":
-            return f"sqlite+aiosqlite:///{tmp_path / name}.db"
-        return apart(sql_server(kind).create(name))
+        def make(kind: str) -> str:
+            if kind == "sqlite":
+                return f"sqlite+aiosqlite:///{tmp_path / secrets.token_hex(4)}.db"
+            return stack.enter_context(empty_database(servers.running(kind), request.module.__name__))
 
-    return make
+        yield make
 
 
 @pytest.fixture(params=SQL_KINDS)

@@ -14,7 +14,7 @@ from core.money import Money
 from dispatch.model import Offer, RideRequest
 from dispatch.ports import Store
 from tests.dispatch.world import AIRPORT, CENTRE, FakeTrips, InMemory, InSql, StoreKind
-from tests.sqlservers import SQL_KINDS
+from tests.servers import SQL_KINDS
 
 
 def a_request(request_id: str = "req_1", **fields: Any) -> RideRequest:

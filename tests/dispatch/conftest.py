@@ -8,7 +8,7 @@ from dispatch.searches import ONE_LANE
 from runtime.clocks import ManualClock
 from runtime.settings import Settings
 from tests.dispatch.world import FakeTrips, InMemory, InSql, World, tuned
-from tests.sqlservers import SQL_KINDS
+from tests.servers import SQL_KINDS
 
 MakeWorld = Callable[..., Awaitable[World]]
 

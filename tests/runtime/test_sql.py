@@ -15,6 +15,11 @@ from core.errors import Conflict, Unavailable
 from core.events import TripAssigned
 from runtime.settings import SqlSettings
 from runtime.sql import Database, Transaction, metadata, outbox, unique
+from tests.servers import SQL_KINDS
+
+
+# SQLite's writers take turns and its statements run on the loop: it has no row locks, pools or time-outs of this kind
+on_servers = pytest.mark.parametrize("sql_url", SQL_KINDS[1:], indirect=True)
 
 
 def _assigned(number: int, key: str = "req_1") -> TripAssigned:
@@ -81,10 +86,9 @@ async def test_reading_needs_no_connection_of_the_writers(sql_url: str) -> None:
     await database.close()
 
 
+@on_servers
 async def test_more_writers_than_connections_wait_and_then_are_told_to_come_again(sql_url: str) -> None:
     database = Database(sql_url, SqlSettings(pool=1, pool_wait_s=0.05))
-    if database.kind == "sqlite":
-        pytest.skip("its writers take turns without a time-out")
     async with database.transaction() as tx:
         await tx.connection.execute(sa.select(1))
         with pytest.raises(Unavailable) as raised:
@@ -94,9 +98,8 @@ async def test_more_writers_than_connections_wait_and_then_are_told_to_come_agai
     await database.close()
 
 
+@on_servers
 async def test_a_transaction_that_lost_a_deadlock_may_be_repeated(database: Database) -> None:
-    if database.kind == "sqlite":
-        pytest.skip("its writers take turns")
     async with database.transaction() as tx:
         tx.publish(_assigned(1), _assigned(2))
     both_have_one, tries = asyncio.Barrier(2), 0
@@ -117,10 +120,9 @@ async def test_a_transaction_that_lost_a_deadlock_may_be_repeated(database: Data
     assert tries == 3
 
 
+@on_servers
 async def test_a_statement_that_takes_too_long_is_ended(sql_url: str) -> None:
     database = Database(sql_url, SqlSettings(statement_s=0.1))
-    if database.kind == "sqlite":
-        pytest.skip("its statements run on the loop")
     sleep = "SELECT pg_sleep(20)" if database.kind == "postgresql" else "SELECT SLEEP(20)"
     async with asyncio.timeout(10):
         with pytest.raises(Unavailable):
@@ -133,10 +135,9 @@ async def test_a_statement_that_takes_too_long_is_ended(sql_url: str) -> None:
     await database.close()
 
 
+@on_servers
 async def test_a_row_that_stays_locked_is_not_waited_for_forever(sql_url: str) -> None:
     database = Database(sql_url, SqlSettings(lock_s=1.0, statement_s=5.0))
-    if database.kind == "sqlite":
-        pytest.skip("it has no locks of rows")
     await database.create_all()
     async with database.transaction() as tx:
         tx.publish(_assigned(1))
@@ -149,9 +150,8 @@ async def test_a_row_that_stays_locked_is_not_waited_for_forever(sql_url: str) -
     await database.close()
 
 
+@on_servers
 async def test_a_reader_cannot_write(database: Database) -> None:
-    if database.kind == "sqlite":
-        pytest.skip("it has no such connections")
     with pytest.raises((Unavailable, DBAPIError)):
         async with database.reading() as connection:
             await connection.execute(sa.update(outbox).values(at=1.0))
