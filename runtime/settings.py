@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from core.errors import BadFile
+from runtime.sqlsettings import SqlSettings
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]  # 0: any free one
 
@@ -168,33 +169,6 @@ class RuntimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     route_workers: int = 1
     clock_speed: float = 1.0  # engine seconds per wall second; above 1 for demos and tests
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-
-class SqlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The SQL databases. An empty URL: SQLite in the data directory; an empty room's URL: the main one.
-
-    Times are wall seconds. `pool` and `read_pool` are connections of one process to one database, opened when needed.
-    """
-
-    url: str = ""  # trips and all else: postgresql://..., mariadb://... or mysql://...; options: ?ssl=require|verify
-    riders_url: str = ""
-    drivers_url: str = ""
-    payments_url: str = ""
-    pool: int = 8  # connections for transactions
-    read_pool: int = 4
-    pool_wait_s: float = 2.0  # for a free connection
-    connect_s: float = 3.0
-    statement_s: float = 5.0  # the longest that one statement may take, waiting for locks included
-    lock_s: float = 3.0  # the longest wait for a row that somebody else changes
-    idle_transaction_s: float = 10.0  # the server ends a transaction whose process fell silent
-    recycle_s: float = 1_800.0  # a connection older than this is replaced before its next use
-    contended_tries: int = 4  # of a transaction that may be repeated, when the server picked it to break a deadlock
-    contended_pause_s: float = 0.02  # before the second try, spread; doubles with each
-    upgrade_wait_s: float = 120.0  # for another process that upgrades the schema
-    lease_s: float = 5.0  # how long the one relay of a database may fall silent before another takes over
-    booking_batch: int = 64  # bookings that share a commit
-    sqlite_busy_s: float = 10.0  # the longest wait for another process's lock on the file
-    sqlite_synchronous: Literal["FULL", "NORMAL"] = "FULL"
 
 
 class RedisSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

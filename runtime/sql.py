@@ -18,9 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.errors import Conflict, Unavailable
 from core.events import Event
-from runtime.settings import SqlSettings
 from runtime.sqlengine import open_engines, parse_url
 from runtime.sqlerrors import CONTENDED, store_failures, unique
+from runtime.sqlsettings import SqlSettings
 
 __all__ = ["Database", "Transaction", "event_row", "metadata", "outbox", "unique"]
 

@@ -17,8 +17,8 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from core.errors import InvalidInput
-from runtime.settings import SqlSettings
 from runtime.sqlite import open_inline
+from runtime.sqlsettings import SqlSettings
 
 # an answer that the server itself has given up is on its way; without an answer for this much longer, nobody is there
 _ANSWER_SLACK_S = 1.0

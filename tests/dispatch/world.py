@@ -36,8 +36,9 @@ from dispatch.searches import ONE_LANE, LaneOf, one_lane
 from dispatch.service import RideDesk
 from maps import segments
 from runtime.clocks import ManualClock
-from runtime.settings import DispatchSettings, Settings, SqlSettings
+from runtime.settings import DispatchSettings, Settings
 from runtime.sql import Database, outbox
+from runtime.sqlsettings import SqlSettings
 
 CENTRE = LatLng(57.7041, 11.9697)
 AIRPORT = LatLng(57.6688, 12.2923)

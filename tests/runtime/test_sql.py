@@ -13,10 +13,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from core.errors import Conflict, Unavailable
 from core.events import TripAssigned
-from runtime.settings import SqlSettings
 from runtime.sql import Database, Transaction, metadata, outbox, unique
+from runtime.sqlsettings import SqlSettings
 from tests.servers import SQL_KINDS
-
 
 # SQLite's writers take turns and its statements run on the loop: it has no row locks, pools or time-outs of this kind
 on_servers = pytest.mark.parametrize("sql_url", SQL_KINDS[1:], indirect=True)
