@@ -14,6 +14,7 @@ from core.events import (
     TripStarted,
     trip_step_id,
 )
+from maps.segments import region_of
 from trips.model import Trip
 
 _PLAIN = {"assigned": TripAssigned, "arrived": TripArrived, "started": TripStarted, "completed": TripCompleted}
@@ -27,6 +28,7 @@ def announcement(trip: Trip) -> Event:
         "at": step.at,
         "trip_id": trip.trip_id,
         "request_id": trip.request_id,
+        "region": region_of(trip.segment),
         "rider_id": trip.rider_id,
         "driver_id": trip.driver_id,
     }

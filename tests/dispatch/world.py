@@ -321,6 +321,8 @@ class World:
             endings = [e for e in events if isinstance(e, CabFound | NoCabFound) and e.request_id == request_id]
             accepted = [offer for offer in offers if offer.status == "accepted"]
             trips = [trip for trip in self.trips.opened if trip.request_id == request_id]
+            regions = {e.region for e in events if isinstance(e, AnyEvent) and e.request_id == request_id}
+            assert regions == {segments.region_of(request.segment)}, "events of a ride go to one worker"
             assert len(endings) == (0 if request.is_open else 1)
             assert len(accepted) == len(trips) == (1 if request.status == "assigned" else 0)
             still_open = [offer for offer in offers if offer.is_open]

@@ -8,6 +8,7 @@ import pytest
 
 from core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from core.events import TripArrived, TripAssigned, TripCancelled, TripCompleted, TripStarted
+from maps.segments import region_of
 from runtime.telemetry import trip_id
 from tests.trips.world import QUOTE, SETTINGS, Audience, World
 from trips.model import By, Trip
@@ -26,6 +27,7 @@ async def test_ride_from_accept_to_dropoff(world: World) -> None:
     assert (trip.status, trip.quote, trip.active) == ("completed", QUOTE, False)
     assert await world.desk.get(trip.trip_id, RIDER) == trip
     assert [type(event) for event in await world.published()] == [TripAssigned, TripArrived, TripStarted, TripCompleted]
+    assert {event.region for event in await world.published()} == {region_of(trip.segment)}
     assert world.requests.ended == ["req_1"]
     assert [status for _, status in world.audience.told] == ["arrived", "riding", "completed"]
     assert await world.desk.active_of_driver("drv_1") is None
