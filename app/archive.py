@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from accounts.adapters.sql import SqlRatings
+from app.databases import open_databases
 from app.schema import upgrade
 from app.wiring.trips import RequestEnds
 from core.errors import NotFound
 from runtime.datadir import DataDir
-from runtime.settings import Settings
+from runtime.settings import Settings, load_settings
 from runtime.sql import Database
 from trips.adapters.sql import SqlLiveTrips, SqlTransactions
 from trips.adapters.sqlite_archive import SqliteTripArchive
@@ -19,23 +19,23 @@ from trips.archive import Archiver, ArchiveReport
 
 def run(arguments: argparse.Namespace) -> int:
     """Archive once and say what was moved."""
-    data = DataDir(arguments.data_dir)
-    if not (data.path / "hexcab.db").exists():
+    data, settings = DataDir(arguments.data_dir), load_settings(arguments.settings)
+    if not settings.sql.url and not (data.path / "hexcab.db").exists():
         raise NotFound(f"{data.path} holds no engine's data")
-    report = asyncio.run(_archive(data))
+    report = asyncio.run(_archive(data, settings))
     print(f"{report.moved} trips archived, {report.left} ended trips not ready yet")
     return 0
 
 
-async def _archive(data: DataDir) -> ArchiveReport:
-    main, old = Database(data.sql_url), Database(data.archive_url)
+async def _archive(data: DataDir, settings: Settings) -> ArchiveReport:
+    databases, old = open_databases(settings.sql, data.sql_url), Database(data.archive_url)
     try:
-        await upgrade(main)
+        await upgrade(databases)
         archive = SqliteTripArchive(old)
         await archive.prepare()
-        transactions = SqlTransactions(main, RequestEnds(), SqlRatings())
-        archiver = Archiver(transactions, SqlLiveTrips(main), archive, Settings().trips)
+        transactions = SqlTransactions(databases.trips, RequestEnds())
+        archiver = Archiver(transactions, SqlLiveTrips(databases.trips), archive, settings.trips)
         return await archiver.run_once()
     finally:
-        await main.close()
+        await databases.close()
         await old.close()

@@ -51,9 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     archive = commands.add_parser("archive", help="move finished trips to the archive")
     archive.add_argument("action", choices=["run"])
     _data_dir(archive)
+    _settings(archive)
     database = commands.add_parser("db", help="the SQL schema")
     database.add_argument("action", choices=["upgrade"])
     _data_dir(database)
+    _settings(database)
     return parser
 
 
@@ -74,7 +76,7 @@ def _serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=_whole(0, 65_535), help="the API; 8000 if nothing else is set")
     parser.add_argument("--gateway-port", type=_whole(0, 65_535), help="drivers' sockets; the API's port + 1")
     parser.add_argument("--role", choices=["all"], default="all")
-    parser.add_argument("--settings", type=Path, help="a TOML file")
+    _settings(parser)
     _data_dir(parser)
 
 
@@ -106,6 +108,10 @@ def _token(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scope", choices=["rider", "driver", "ops"])
     parser.add_argument("--id", help="whom the token names; needed for riders and drivers")
     _data_dir(parser)
+
+
+def _settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--settings", type=Path, help="a TOML file")
 
 
 def _data_dir(parser: argparse.ArgumentParser) -> None:

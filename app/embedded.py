@@ -17,6 +17,7 @@ from typing import Any, cast
 import httpx
 
 from app.clock import ClockMark
+from app.databases import open_databases
 from app.rooms import Rooms, Stores, connect_rooms
 from app.schema import upgrade
 from app.server import Server, reachable
@@ -166,9 +167,11 @@ async def _open_stores(start: Start, valkey: LocalValkey, stack: contextlib.Asyn
     settings = start.settings
     client = connect(valkey.url)
     stack.push_async_callback(client.aclose)
-    main = _opened(Database(start.data.sql_url, settings.sql), stack)
-    await upgrade(main)
-    archive = _opened(Database(start.data.archive_url, settings.sql), stack)
+    databases = open_databases(settings.sql, start.data.sql_url)
+    stack.push_async_callback(databases.close)
+    await upgrade(databases)
+    archive = Database(start.data.archive_url, settings.sql)
+    stack.push_async_callback(archive.close)
     trail, trips = SqliteTrail(archive), SqliteTripArchive(archive)
     await trail.prepare()
     await trips.prepare()
@@ -177,7 +180,7 @@ async def _open_stores(start: Start, valkey: LocalValkey, stack: contextlib.Asyn
     http = await stack.enter_async_context(httpx.AsyncClient())
     bus = MemoryBus()
     return Stores(
-        main=main,
+        databases=databases,
         archive=archive,
         redis=client,
         supply=RedisSupply(client),
@@ -185,7 +188,7 @@ async def _open_stores(start: Start, valkey: LocalValkey, stack: contextlib.Asyn
         trips=trips,
         routes=routes,
         bus=bus,
-        relay=Relay(main, bus, start.clock, settings.runtime, random.Random()),
+        relay=Relay(databases.trips, bus, start.clock, settings.runtime, random.Random()),
         clock=start.clock,
         wall=SystemClock(),
         ids=Ids(start.clock, random.SystemRandom()),
@@ -193,8 +196,3 @@ async def _open_stores(start: Start, valkey: LocalValkey, stack: contextlib.Asyn
         metrics=Metrics(),
         geographies=Geographies(settings.cluster, HttpProbe(http, settings.cluster.probe_timeout_s)),
     )
-
-
-def _opened(database: Database, stack: contextlib.AsyncExitStack) -> Database:
-    stack.push_async_callback(database.close)
-    return database

@@ -5,19 +5,21 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from accounts.adapters.sql import SqlPeople, SqlRatings
+from accounts.adapters.sql import SqlCodeWork, SqlDriverWork, SqlPeople, SqlRiderWork
 from accounts.adapters.sql import SqlTransactions as AccountTransactions
+from accounts.ratings import RatingDesk
 from accounts.service import DriverDesk, RiderDesk
 from accounts.sessions import CodeMaker, SessionDesk, SessionPorts
+from app.databases import Databases
 from app.wiring import board, edge, rides, trips
 from app.wiring.apps import Alone, Apps
 from app.wiring.board import Board
 from app.wiring.drivers import AccountWatch, Desk, DriverRooms, DriverTokens
 from app.wiring.duty import Duty
 from app.wiring.journal import Journal
-from app.wiring.people import LoggedCodes, People, SignIn, StarRatings, driver_card
+from app.wiring.people import Cards, LoggedCodes, People, SignIn, StarRatings
 from core.clock import Clock
-from core.events import Event, TripCompleted
+from core.events import Event, TripCompleted, TripRated
 from core.ids import Ids
 from dispatch.adapters.profiles import SqlProfiles
 from dispatch.adapters.sql import SqlStore
@@ -44,7 +46,7 @@ from runtime.settings import Settings
 from runtime.sql import Database
 from runtime.telemetry import Metrics
 from runtime.valkey import Client
-from trips.adapters.sql import SqlLiveTrips, TripSources
+from trips.adapters.sql import SqlLiveTrips
 from trips.adapters.sql import SqlTransactions as TripTransactions
 from trips.archive import Archiver
 from trips.billing import Billing, BillingPorts
@@ -53,13 +55,14 @@ from trips.ports import LiveTrips, TripArchive
 from trips.service import DeskPorts, TripDesk
 from web.engine import Engine, Security
 from web.hub import Hub
+from web.ports import Check
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
     """Where things are kept and what time it is: all that differs between compositions."""
 
-    main: Database
+    databases: Databases
     archive: Database
     redis: Client
     supply: SupplyStore
@@ -111,18 +114,21 @@ class _Connector:
         self.board = Board()
         self.live = LiveDrivers()
         self.supply = Supply(self.live, stores.supply, stores.clock, fresh_s=settings.location.fresh_s)
-        self.people = SqlPeople(stores.main)
-        self.live_trips = SqlLiveTrips(stores.main)
+        databases = stores.databases
+        self.people = SqlPeople(databases.riders, databases.drivers)
+        self.rider_work = AccountTransactions(databases.riders, SqlRiderWork)
+        self.driver_work = AccountTransactions(databases.drivers, SqlDriverWork)
+        self.live_trips = SqlLiveTrips(databases.trips)
         self.history = History(self.live_trips, stores.trips, settings.trips)
-        self.transactions = TripTransactions(stores.main, trips.RequestEnds(), SqlRatings())
+        self.transactions = TripTransactions(databases.trips, trips.RequestEnds())
         self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, elsewhere)
         self.cabs = edge.Cabs(stores.supply, city, stores.clock, settings)
 
     def quotes(self) -> QuoteDesk:
-        stores = self._stores
+        stores, database = self._stores, self._stores.databases.payments
         ports = QuotePorts(
-            transactions=QuoteTransactions(stores.main),
-            quotes=SqlQuoteReader(stores.main),
+            transactions=QuoteTransactions(database),
+            quotes=SqlQuoteReader(database),
             travel=rides.RoadTravel(self._city),
             pickup_eta=self.cabs,
         )
@@ -130,14 +136,15 @@ class _Connector:
 
     def rides(self, quotes: QuoteDesk) -> RideDesk:
         stores, settings = self._stores, self._settings
-        sources = TripSources(stores.ids, driver_card, trips.quote_terms)
+        database, promises = stores.databases.trips, trips.Promises(SqlQuoteReader(stores.databases.payments))
         ports = Ports(
-            store=SqlStore(stores.main, lambda tx: rides.TripOpener(tx, sources)),
+            store=SqlStore(database, lambda tx: rides.TripOpener(tx, stores.ids)),
             supply=rides.StoredSupply(stores.supply),
             travel=rides.RoadPickup(self._city),
-            profiles=SqlProfiles(stores.main, StarRatings(self.people), stores.clock, settings.dispatch),
+            profiles=SqlProfiles(database, StarRatings(self.people), stores.clock, settings.dispatch),
             delivery=self.apps,
             quotes=rides.Prices(quotes, self._city, settings.fares),
+            papers=rides.Papers(Cards(self.people), promises),
         )
         return RideDesk(ports, settings, stores.clock, stores.ids)
 
@@ -153,14 +160,14 @@ class _Connector:
 
     def accounts(self, ride_desk: RideDesk) -> tuple[RiderDesk, DriverDesk]:
         stores = self._stores
-        transactions = AccountTransactions(stores.main)
-        riders = RiderDesk(transactions, self.people, stores.ids, stores.clock)
+        riders = RiderDesk(self.rider_work, self.people, stores.ids, stores.clock)
         watch = AccountWatch(self.supply, ride_desk)
-        return riders, DriverDesk(transactions, self.people, watch, stores.ids, stores.clock)
+        return riders, DriverDesk(self.driver_work, self.people, watch, stores.ids, stores.clock)
 
     def sessions(self) -> SignIn:
         stores = self._stores
-        ports = SessionPorts(AccountTransactions(stores.main), self.people, LoggedCodes(), self._tokens.sign)
+        codes = AccountTransactions(stores.databases.riders, SqlCodeWork)
+        ports = SessionPorts(codes, self.people, LoggedCodes(), self._tokens.sign)
         maker = CodeMaker(random.SystemRandom(), self._tokens.derived_key("codes"))
         return SignIn(SessionDesk(ports, maker, stores.ids, stores.clock, self._settings.web))
 
@@ -189,12 +196,15 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
     gateway = made.gateway(Desk(DriverRooms(drivers, ride_desk, trip_desk, made.supply, made.audience)))
     stores.bus.subscribe("audience", trips.TRIP_EVENTS, made.audience.handle)
     stores.bus.subscribe("billing", [TripCompleted], billing.handle)
+    stores.bus.subscribe("ratings", [TripRated], RatingDesk(made.rider_work, made.driver_work).handle)
     stores.bus.subscribe("board", board.EVENTS, made.board.heard)
     stores.bus.subscribe("journal", [Event], Journal(stores.metrics).note)
     engine = Engine(
         clock=stores.clock,
         wall=stores.wall,
-        security=Security(tokens, stores.tickets, IdempotencyStore(stores.main, stores.clock, settings.runtime)),
+        security=Security(
+            tokens, stores.tickets, IdempotencyStore(stores.databases.trips, stores.clock, settings.runtime)
+        ),
         hub=made.hub,
         metrics=stores.metrics,
         sessions=made.sessions(),
@@ -206,7 +216,7 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         city=edge.CityMap(city),
         tracks=edge.Tracks(stores.trails, stores.clock, settings),
         fleet=edge.Fleet(stores.supply, ride_desk, made.board),
-        readiness={"sql": _Answers(stores.main), "archive": _Answers(stores.archive), "redis": _Redis(stores.redis)},
+        readiness=_readiness(stores),
         driver_schemas=schemas(),
         gateway_port=lambda: gateway.port,
         geographies=stores.geographies,
@@ -227,6 +237,12 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
     )
 
 
+def _readiness(stores: Stores) -> dict[str, Check]:
+    each = stores.databases.each()
+    sql = {"sql" if len(each) == 1 else f"sql {', '.join(rooms)}": _Answers(database) for database, rooms in each}
+    return {**sql, "archive": _Answers(stores.archive), "redis": _Redis(stores.redis)}
+
+
 class _Answers:
     """web's Check of a SQL store."""
 
@@ -234,8 +250,7 @@ class _Answers:
         self._database = database
 
     async def __call__(self) -> None:
-        async with self._database.reading():
-            pass
+        await self._database.ping()
 
 
 class _Redis:

@@ -22,8 +22,9 @@ from runtime.sqlengine import open_engines, parse_url
 from runtime.sqlerrors import CONTENDED, store_failures, unique
 from runtime.sqlsettings import SqlSettings
 
-__all__ = ["Database", "Transaction", "event_row", "metadata", "outbox", "unique"]
+__all__ = ["Database", "Table", "Transaction", "event_row", "metadata", "outbox", "unique"]
 
+Table = sa.Table  # for who only hands tables on
 Kind = Literal["sqlite", "postgresql", "mariadb"]
 
 metadata = sa.MetaData(
@@ -149,6 +150,11 @@ class Database:
         with store_failures():
             async with self._engines.reads.connect() as connection:
                 yield connection
+
+    async def ping(self) -> None:
+        """Ask the server for an answer. Raises Unavailable when none comes."""
+        async with self.reading() as connection:
+            await connection.execute(sa.select(1))
 
     def committed(self) -> None:
         """Tell those who listen that events were committed."""

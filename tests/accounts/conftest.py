@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from accounts.adapters.sql import SqlPeople, SqlTransactions
+from accounts.adapters.sql import SqlDriverWork, SqlPeople, SqlRiderWork, SqlTransactions
 from accounts.model import Driver
 from accounts.service import DriverDesk, RiderDesk
 from core.ids import Ids
@@ -29,9 +29,9 @@ def watch() -> Watch:
 
 @pytest.fixture
 def riders(database: Database, ids: Ids, clock: ManualClock) -> RiderDesk:
-    return RiderDesk(SqlTransactions(database), SqlPeople(database), ids, clock)
+    return RiderDesk(SqlTransactions(database, SqlRiderWork), SqlPeople(database, database), ids, clock)
 
 
 @pytest.fixture
 def drivers(database: Database, watch: Watch, ids: Ids, clock: ManualClock) -> DriverDesk:
-    return DriverDesk(SqlTransactions(database), SqlPeople(database), watch, ids, clock)
+    return DriverDesk(SqlTransactions(database, SqlDriverWork), SqlPeople(database, database), watch, ids, clock)

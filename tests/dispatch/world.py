@@ -162,9 +162,16 @@ class FakeTrips:
     def __init__(self) -> None:
         self.opened: list[NewTrip] = []
         self.active: dict[str, str] = {}
+        self.suspended: set[str] = set()
 
-    async def open(self, trip: NewTrip) -> str:
+    async def papers(self, driver_id: str, quote_id: str | None) -> object:
+        if driver_id in self.suspended:
+            raise Conflict("the driver is suspended", code="not_approved")
+        return driver_id, quote_id
+
+    async def open(self, trip: NewTrip, papers: object) -> str:
         await asyncio.sleep(0)
+        assert papers == (trip.driver_id, trip.quote_id)
         if trip.driver_id in self.active:
             raise Conflict("the driver is on another trip", code="driver_busy")
         self.opened.append(trip)
@@ -242,7 +249,9 @@ class World:
         self.workers: list[RideDesk] = []  # other processes on the same store
 
     def new_desk(self, lane_of: LaneOf = one_lane) -> RideDesk:
-        ports = Ports(self.store, self.supply, self.travel, FakeProfiles(), self.delivery, self.quotes)
+        ports = Ports(
+            self.store, self.supply, self.travel, FakeProfiles(), self.delivery, self.quotes, self.trips.papers
+        )
         return RideDesk(ports, self.settings, self.clock, self._ids, lane_of=lane_of)
 
     async def restart(self) -> None:
