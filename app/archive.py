@@ -6,15 +6,14 @@ import argparse
 import asyncio
 import contextlib
 
-from accounts.adapters.sql import SqlRatings
 from app.archives import Archives, open_archives
+from app.databases import open_databases
 from app.schema import upgrade
 from app.wiring.trips import RequestEnds
 from core.errors import NotFound, Unavailable
 from runtime.clocks import WallClock
 from runtime.datadir import DataDir
 from runtime.settings import Settings, load_settings
-from runtime.sql import Database
 from trips.adapters.sql import SqlLiveTrips, SqlTransactions
 from trips.archive import Archiver, ArchiveReport
 
@@ -23,8 +22,7 @@ _LOOK_EVERY_S = 0.2  # wall time, while Cassandra is connected to
 
 def run(arguments: argparse.Namespace) -> int:
     """Archive once and say what was moved."""
-    settings = load_settings(arguments.settings)
-    data = DataDir(arguments.data_dir)
+    data, settings = DataDir(arguments.data_dir), load_settings(arguments.settings)
     if not settings.sql.url and not (data.path / "hexcab.db").exists():
         raise NotFound(f"{data.path} holds no engine's data")
     report = asyncio.run(_archive(data, settings))
@@ -34,13 +32,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _archive(data: DataDir, settings: Settings) -> ArchiveReport:
     async with contextlib.AsyncExitStack() as closing:
-        main = Database(settings.sql.url or data.sql_url, settings.runtime)
-        closing.push_async_callback(main.close)
-        await upgrade(main)
+        databases = open_databases(settings.sql, data.sql_url)
+        closing.push_async_callback(databases.close)
+        await upgrade(databases)
         archives = await open_archives(data, settings, WallClock(), closing)
         await _answering(archives, settings.cassandra.schema_timeout_s)
-        transactions = SqlTransactions(main, RequestEnds(), SqlRatings())
-        archiver = Archiver(transactions, SqlLiveTrips(main), archives.trips, settings.trips)
+        transactions = SqlTransactions(databases.trips, RequestEnds())
+        archiver = Archiver(transactions, SqlLiveTrips(databases.trips), archives.trips, settings.trips)
         return await archiver.run_once()
 
 

@@ -48,7 +48,7 @@ async def open_archives(
         cassandra = open_cassandra(settings, closing)
         trails = CassandraTrail(cassandra, clock, settings.location.raw_ping_retention_s)
         return Archives(trails, CassandraTripArchive(cassandra), cassandra.check, needed=False)
-    file = Database(data.archive_url, settings.runtime)
+    file = Database(data.archive_url, settings.sql)
     closing.push_async_callback(file.close)
     trail, trips = SqliteTrail(file), SqliteTripArchive(file)
     await trail.prepare()

@@ -20,6 +20,7 @@ import msgspec
 
 from app.archives import open_archives
 from app.clock import ClockMark
+from app.databases import open_databases
 from app.keys import server_key
 from app.roles import ALL, Role
 from app.rooms import Rooms, Stores, connect_rooms
@@ -41,7 +42,6 @@ from runtime.redis import connect
 from runtime.redis_tickets import RedisTicketUses
 from runtime.redis_watch import RedisWatch
 from runtime.settings import Settings
-from runtime.sql import Database
 from runtime.tasks import Tasks, repeat
 from runtime.telemetry import Metrics
 from runtime.valkey import LocalValkey
@@ -176,21 +176,22 @@ async def _open_stores(start: Start, valkey: LocalValkey, tokens: Tokens, stack:
     stack.push_async_callback(client.aclose)
     watch = RedisWatch(client, random.SystemRandom())
     await watch.look()
-    main = _opened(Database(start.data.sql_url, settings.runtime), stack)
-    await upgrade(main)
+    databases = open_databases(settings.sql, start.data.sql_url)
+    stack.push_async_callback(databases.close)
+    await upgrade(databases)
     archives = await open_archives(start.data, settings, start.clock, stack)
     routes = RouteWorkers(start.city.valhalla_config, settings.maps, settings.runtime.route_workers)
     stack.push_async_callback(routes.aclose)
     http = await stack.enter_async_context(httpx.AsyncClient())
     bus = MemoryBus()
     return Stores(
-        main=main,
+        databases=databases,
         archives=archives,
         redis=watch,
         supply=RedisSupply(client),
         routes=routes,
         bus=bus,
-        relay=Relay(main, bus, start.clock, settings.runtime, random.Random()),
+        relay=Relay(databases.trips, bus, start.clock, settings.runtime, random.Random()),
         clock=start.clock,
         wall=SystemClock(),
         ids=Ids(start.clock, random.SystemRandom()),
@@ -198,8 +199,3 @@ async def _open_stores(start: Start, valkey: LocalValkey, tokens: Tokens, stack:
         metrics=Metrics(),
         geographies=Geographies(settings.cluster, HttpProbe(http, settings.cluster.probe_timeout_s)),
     )
-
-
-def _opened(database: Database, stack: contextlib.AsyncExitStack) -> Database:
-    stack.push_async_callback(database.close)
-    return database

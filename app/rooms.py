@@ -5,21 +5,23 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from accounts.adapters.sql import SqlPeople, SqlRatings
+from accounts.adapters.sql import SqlCodeWork, SqlDriverWork, SqlPeople, SqlRiderWork
 from accounts.adapters.sql import SqlTransactions as AccountTransactions
+from accounts.ratings import RatingDesk
 from accounts.service import DriverDesk, RiderDesk
 from accounts.sessions import CodeMaker, SessionDesk, SessionPorts
 from app.archives import Archives
+from app.databases import Databases
 from app.wiring import board, edge, rides, trips
 from app.wiring.apps import Alone, Apps
 from app.wiring.board import Board
 from app.wiring.drivers import AccountWatch, Desk, DriverRooms, DriverTokens
 from app.wiring.duty import Duty
 from app.wiring.journal import Journal
-from app.wiring.people import LoggedCodes, People, SignIn, StarRatings, driver_card
+from app.wiring.people import Cards, LoggedCodes, People, SignIn, StarRatings
 from core.bus import Bus
 from core.clock import Clock
-from core.events import Event, TripCompleted
+from core.events import Event, TripCompleted, TripRated
 from core.ids import Ids
 from dispatch.adapters.profiles import SqlProfiles
 from dispatch.adapters.sql import SqlStore
@@ -45,7 +47,7 @@ from runtime.redis_watch import RedisWatch
 from runtime.settings import Settings
 from runtime.sql import Database
 from runtime.telemetry import Metrics
-from trips.adapters.sql import SqlLiveTrips, TripSources
+from trips.adapters.sql import SqlLiveTrips
 from trips.adapters.sql import SqlTransactions as TripTransactions
 from trips.archive import Archiver
 from trips.billing import Billing, BillingPorts
@@ -61,7 +63,7 @@ from web.ports import Check
 class Stores:
     """Where things are kept and what time it is: all that differs between compositions."""
 
-    main: Database
+    databases: Databases
     archives: Archives
     redis: RedisWatch
     supply: SupplyStore
@@ -115,18 +117,21 @@ class _Connector:
         self.supply = Supply(
             self.live, stores.supply, stores.clock, fresh_s=settings.location.fresh_s, stream=stores.positions
         )
-        self.people = SqlPeople(stores.main)
-        self.live_trips = SqlLiveTrips(stores.main)
+        databases = stores.databases
+        self.people = SqlPeople(databases.riders, databases.drivers)
+        self.rider_work = AccountTransactions(databases.riders, SqlRiderWork)
+        self.driver_work = AccountTransactions(databases.drivers, SqlDriverWork)
+        self.live_trips = SqlLiveTrips(databases.trips)
         self.history = History(self.live_trips, stores.archives.trips, settings.trips)
-        self.transactions = TripTransactions(stores.main, trips.RequestEnds(), SqlRatings())
+        self.transactions = TripTransactions(databases.trips, trips.RequestEnds())
         self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, elsewhere)
         self.cabs = edge.Cabs(stores.supply, city, stores.clock, settings)
 
     def quotes(self) -> QuoteDesk:
-        stores = self._stores
+        stores, database = self._stores, self._stores.databases.payments
         ports = QuotePorts(
-            transactions=QuoteTransactions(stores.main),
-            quotes=SqlQuoteReader(stores.main),
+            transactions=QuoteTransactions(database),
+            quotes=SqlQuoteReader(database),
             travel=rides.RoadTravel(self._city),
             pickup_eta=self.cabs,
         )
@@ -134,14 +139,15 @@ class _Connector:
 
     def rides(self, quotes: QuoteDesk) -> RideDesk:
         stores, settings = self._stores, self._settings
-        sources = TripSources(stores.ids, driver_card, trips.quote_terms)
+        database, promises = stores.databases.trips, trips.Promises(SqlQuoteReader(stores.databases.payments))
         ports = Ports(
-            store=SqlStore(stores.main, lambda tx: rides.TripOpener(tx, sources)),
+            store=SqlStore(database, lambda tx: rides.TripOpener(tx, stores.ids)),
             supply=rides.StoredSupply(stores.supply),
             travel=rides.RoadPickup(self._city),
-            profiles=SqlProfiles(stores.main, StarRatings(self.people), stores.clock, settings.dispatch),
+            profiles=SqlProfiles(database, StarRatings(self.people), stores.clock, settings.dispatch),
             delivery=self.apps,
             quotes=rides.Prices(quotes, self._city, settings.fares),
+            papers=rides.Papers(Cards(self.people), promises),
         )
         return RideDesk(ports, settings, stores.clock, stores.ids)
 
@@ -158,14 +164,14 @@ class _Connector:
 
     def accounts(self, ride_desk: RideDesk) -> tuple[RiderDesk, DriverDesk]:
         stores = self._stores
-        transactions = AccountTransactions(stores.main)
-        riders = RiderDesk(transactions, self.people, stores.ids, stores.clock)
+        riders = RiderDesk(self.rider_work, self.people, stores.ids, stores.clock)
         watch = AccountWatch(self.supply, ride_desk)
-        return riders, DriverDesk(transactions, self.people, watch, stores.ids, stores.clock)
+        return riders, DriverDesk(self.driver_work, self.people, watch, stores.ids, stores.clock)
 
     def sessions(self) -> SignIn:
         stores = self._stores
-        ports = SessionPorts(AccountTransactions(stores.main), self.people, LoggedCodes(), self._tokens.sign)
+        codes = AccountTransactions(stores.databases.riders, SqlCodeWork)
+        ports = SessionPorts(codes, self.people, LoggedCodes(), self._tokens.sign)
         maker = CodeMaker(random.SystemRandom(), self._tokens.derived_key("codes"))
         return SignIn(SessionDesk(ports, maker, stores.ids, stores.clock, self._settings.web))
 
@@ -195,12 +201,15 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
     gateway = made.gateway(Desk(DriverRooms(drivers, ride_desk, trip_desk, made.supply, made.audience)))
     stores.bus.subscribe("audience", trips.TRIP_EVENTS, made.audience.handle)
     stores.bus.subscribe("billing", [TripCompleted], billing.handle)
+    stores.bus.subscribe("ratings", [TripRated], RatingDesk(made.rider_work, made.driver_work).handle)
     stores.bus.subscribe("board", board.EVENTS, made.board.heard)
     stores.bus.subscribe("journal", [Event], Journal(stores.metrics).note)
     engine = Engine(
         clock=stores.clock,
         wall=stores.wall,
-        security=Security(tokens, stores.tickets, IdempotencyStore(stores.main, stores.clock, settings.runtime)),
+        security=Security(
+            tokens, stores.tickets, IdempotencyStore(stores.databases.trips, stores.clock, settings.runtime)
+        ),
         hub=made.hub,
         metrics=stores.metrics,
         sessions=made.sessions(),
@@ -235,7 +244,11 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
 
 def _readiness(stores: Stores) -> dict[str, Check]:
     """What a process cannot do without."""
-    checks: dict[str, Check] = {"sql": _Answers(stores.main), "redis": _Redis(stores.redis)}
+    each = stores.databases.each()
+    checks: dict[str, Check] = {
+        "sql" if len(each) == 1 else f"sql {', '.join(rooms)}": _Answers(database) for database, rooms in each
+    }
+    checks["redis"] = _Redis(stores.redis)
     if stores.archives.needed:
         checks["archive"] = stores.archives.check
     return checks
@@ -248,8 +261,7 @@ class _Answers:
         self._database = database
 
     async def __call__(self) -> None:
-        async with self._database.reading():
-            pass
+        await self._database.ping()
 
 
 class _Redis:

@@ -147,6 +147,15 @@ class FareFixed(_TripEvent, frozen=True, kw_only=True):
     distance_grade: str
 
 
+class TripRated(_TripEvent, frozen=True, kw_only=True):
+    """One party gave a completed trip 1 to 5 stars; `about_id` is the rider or driver whom they are for."""
+
+    by: Party
+    about: Party
+    about_id: str
+    stars: int
+
+
 AnyEvent = (
     RideRequested
     | OffersMade
@@ -160,6 +169,7 @@ AnyEvent = (
     | TripCompleted
     | TripCancelled
     | FareFixed
+    | TripRated
 )
 
 
@@ -188,3 +198,8 @@ def search_ended_id(request_id: str) -> str:
 def trip_step_id(trip_id: str, step: str) -> str:
     """The id of a step that a trip can take only once."""
     return f"trip-{step}:{trip_id}"
+
+
+def trip_rated_id(trip_id: str, by: Party) -> str:
+    """The id of the one rating that a party may give for a trip."""
+    return f"trip-rated:{trip_id}:{by}"

@@ -100,12 +100,15 @@ async def end_offers(uow: UnitOfWork, ended: Sequence[Offer]) -> Change:
     return Change(after, request.status, new)
 
 
-async def accept(uow: UnitOfWork, request_id: str, offer_id: str, at: float) -> Change:
+async def accept(uow: UnitOfWork, offer: Offer, at: float, papers: object) -> Change:
     """The driver of an offer takes the request: the offer is accepted, the others end, the trip is opened.
+
+    `papers` are the trip's; they are not needed for an offer that was not open when it was read.
 
     A repeated accept changes nothing. Raises Conflict offer_closed or offer_expired, and whatever the trip book raises
     when the driver cannot take a trip; nothing may be committed then.
     """
+    request_id, offer_id = offer.request_id, offer.offer_id
     request = await _locked(uow, request_id)
     offers = await uow.offers.of_request(request_id)
     mine = next(offer for offer in offers if offer.offer_id == offer_id)
@@ -118,7 +121,8 @@ async def accept(uow: UnitOfWork, request_id: str, offer_id: str, at: float) -> 
     closed = [rules.end(offer, "accepted_elsewhere", at) for offer in offers if offer.is_open and offer is not mine]
     for offer in closed:
         await _save_ended(uow, request, offer)
-    trip_id = await uow.trips.open(_new_trip(request, accepted, at))
+    assert papers is not None
+    trip_id = await uow.trips.open(_new_trip(request, accepted, at), papers)
     after = msgspec.structs.replace(request, status="assigned", trip_id=trip_id, ended_at=at)
     await uow.requests.save(after)
     driver_id, region = accepted.driver_id, region_of(request.segment)

@@ -18,6 +18,7 @@ from runtime.cassandra_settings import CassandraSettings
 from runtime.host_settings import HostSettings, Port
 from runtime.kafka_settings import KafkaSettings
 from runtime.redis_settings import RedisSettings
+from runtime.sqlsettings import SqlSettings
 
 
 class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,8 +161,6 @@ class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 class RuntimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Stores and machinery."""
 
-    sql_busy_timeout_s: float = 10.0
-    sql_synchronous: Literal["FULL", "NORMAL"] = "FULL"
     relay_batch: int = 200  # rows of one read or one mark
     relay_window: int = 256  # events that one consumer group may have in hand; it reads no further meanwhile
     relay_lanes: int = 16  # rides whose events one group handles at the same time
@@ -176,15 +175,6 @@ class RuntimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     route_workers: int = 1
     clock_speed: float = 1.0  # engine seconds per wall second; above 1 for demos and tests
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-
-class SqlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The SQL server of a cluster. An empty URL: SQLite in the data directory; an empty room's URL: the main one."""
-
-    url: str = ""  # postgresql+asyncpg://... or mysql+asyncmy://...
-    riders_url: str = ""
-    drivers_url: str = ""
-    payments_url: str = ""
 
 
 class Geography(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,7 +18,7 @@ from dispatch.adapters.sql import end_trip
 from location.live import LiveDrivers
 from location.ports import TrailLog
 from maps.routes import RouteWorkers
-from payments.adapters.sql import find_quote
+from payments.adapters.sql import SqlQuoteReader
 from payments.fares import Drive, Promise, final_fare, tariff_of
 from runtime.settings import FareSettings
 from runtime.sql import Transaction
@@ -136,9 +136,14 @@ class RequestEnds:
         await end_trip(tx, request_id)
 
 
-async def quote_terms(tx: Transaction, quote_id: str) -> QuoteTerms | None:
-    """trips' Quotes: what was promised, read in the transaction that opens the trip."""
-    quote = await find_quote(tx.connection, quote_id)
-    if quote is None:
-        return None
-    return QuoteTerms(quote.quote_id, quote.fare, quote.distance_m, quote.duration_s, quote.surge)
+class Promises:
+    """trips' Quotes: what was promised, expired or not."""
+
+    def __init__(self, quotes: SqlQuoteReader) -> None:
+        self._quotes = quotes
+
+    async def __call__(self, quote_id: str) -> QuoteTerms | None:
+        quote = await self._quotes.get(quote_id)
+        if quote is None:
+            return None
+        return QuoteTerms(quote.quote_id, quote.fare, quote.distance_m, quote.duration_s, quote.surge)

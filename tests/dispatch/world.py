@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -37,8 +36,9 @@ from dispatch.searches import ONE_LANE, LaneOf, one_lane
 from dispatch.service import RideDesk
 from maps import segments
 from runtime.clocks import ManualClock
-from runtime.settings import DispatchSettings, RuntimeSettings, Settings
+from runtime.settings import DispatchSettings, Settings
 from runtime.sql import Database, outbox
+from runtime.sqlsettings import SqlSettings
 
 CENTRE = LatLng(57.7041, 11.9697)
 AIRPORT = LatLng(57.6688, 12.2923)
@@ -162,9 +162,16 @@ class FakeTrips:
     def __init__(self) -> None:
         self.opened: list[NewTrip] = []
         self.active: dict[str, str] = {}
+        self.suspended: set[str] = set()
 
-    async def open(self, trip: NewTrip) -> str:
+    async def papers(self, driver_id: str, quote_id: str | None) -> object:
+        if driver_id in self.suspended:
+            raise Conflict("the driver is suspended", code="not_approved")
+        return driver_id, quote_id
+
+    async def open(self, trip: NewTrip, papers: object) -> str:
         await asyncio.sleep(0)
+        assert papers == (trip.driver_id, trip.quote_id)
         if trip.driver_id in self.active:
             raise Conflict("the driver is on another trip", code="driver_busy")
         self.opened.append(trip)
@@ -200,8 +207,8 @@ class InMemory:
 
 
 class InSql:
-    def __init__(self, trips: FakeTrips, path: Path) -> None:
-        self.database = Database(f"sqlite+aiosqlite:///{path}", RuntimeSettings(sql_synchronous="NORMAL"))
+    def __init__(self, trips: FakeTrips, url: str) -> None:
+        self.database = Database(url, SqlSettings(sqlite_synchronous="NORMAL"))
         self.store: Store = SqlStore(self.database, lambda _tx: trips)
 
     async def start(self) -> None:
@@ -242,7 +249,9 @@ class World:
         self.workers: list[RideDesk] = []  # other processes on the same store
 
     def new_desk(self, lane_of: LaneOf = one_lane) -> RideDesk:
-        ports = Ports(self.store, self.supply, self.travel, FakeProfiles(), self.delivery, self.quotes)
+        ports = Ports(
+            self.store, self.supply, self.travel, FakeProfiles(), self.delivery, self.quotes, self.trips.papers
+        )
         return RideDesk(ports, self.settings, self.clock, self._ids, lane_of=lane_of)
 
     async def restart(self) -> None:

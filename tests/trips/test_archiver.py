@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import event
 
 from core.errors import Unavailable
@@ -18,6 +19,7 @@ from runtime.clocks import ManualClock
 from runtime.sql import Database
 from runtime.tasks import repeat
 from tests.trips.world import SETTINGS, World, new_world
+from trips.adapters import tables
 from trips.adapters.memory import MemoryTripArchive
 from trips.adapters.sql import SqlLiveTrips, SqlTransactions
 from trips.adapters.sqlite_archive import SqliteTripArchive
@@ -108,7 +110,9 @@ async def test_several_at_once_lose_and_double_nothing_and_count_each_trip_once(
 async def test_trip_that_changed_meanwhile_stays_in_sql(world: World) -> None:
     trips = await fill(world, 2)
     async with world.database.transaction() as tx:
-        await tx.connection.exec_driver_sql("UPDATE trips SET code_tries = 1 WHERE trip_id = ?", (trips[0].trip_id,))
+        await tx.connection.execute(
+            sa.update(tables.trips).where(tables.trips.c.trip_id == trips[0].trip_id).values(code_tries=1)
+        )
     async with world.transactions() as uow:
         assert await uow.trips.remove_unchanged(trips) == 1
     stored = await world.live.get(trips[0].trip_id)
@@ -239,7 +243,7 @@ async def test_cancel_at_any_suspension_loses_and_doubles_nothing(tmp_path: Path
     resting = Database(f"sqlite+aiosqlite:///{tmp_path / 'archive.db'}")
     archive = SqliteTripArchive(resting)
     await archive.prepare()
-    world = await new_world(tmp_path, clock, ids, archive)
+    world = await new_world(f"sqlite+aiosqlite:///{tmp_path / 'main.db'}", clock, ids, archive)
     trips: list[Trip] = []
     points = 0
     for nth in itertools.count():
@@ -282,7 +286,7 @@ async def test_failure_around_any_sql_statement_loses_and_doubles_nothing(
     resting = Database(f"sqlite+aiosqlite:///{tmp_path / 'archive.db'}")
     archive = SqliteTripArchive(resting)
     await archive.prepare()
-    world = await new_world(tmp_path, clock, ids, archive)
+    world = await new_world(f"sqlite+aiosqlite:///{tmp_path / 'main.db'}", clock, ids, archive)
     failing = _FailingStatement(world.database, resting)
     trips: list[Trip] = []
     points = 0
