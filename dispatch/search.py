@@ -98,6 +98,7 @@ class Search:
         if found is None or not found[0].is_open:
             return None
         request, offers = found
+        means.lookout.claims.ended([offer for offer in offers if not offer.is_open and offer.status != "accepted"])
         self.status = request.status
         now = means.clock.now()
         if now >= request.expires_at:
@@ -149,7 +150,8 @@ class Search:
         """Commit offers and hand them over; False when another dispatcher was faster with one of the drivers."""
         means = self._means
         offers = [self._draft(request, choice) for choice in chosen]
-        means.lookout.claims.hold(offers)
+        if not await means.lookout.claims.hold(offers):
+            return False
         async with self.lock:
             change = None
             try:
@@ -159,7 +161,7 @@ class Search:
                 return False
             finally:
                 if change is None:
-                    means.lookout.claims.release(offers)
+                    await means.lookout.claims.release(offers)
             if change is None:
                 return True
             await means.teller.changed(change)
@@ -205,7 +207,7 @@ class Search:
         )
 
     async def _told(self, change: Change) -> None:
-        self._means.lookout.claims.release(change.ended)
+        await self._means.lookout.claims.release(change.ended)
         await self._means.teller.changed(change)
 
     async def _pause(self, seconds: float) -> None:

@@ -53,6 +53,8 @@ class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offer_s: float = 12.0
     request_s: float = 120.0
     retry_s: float = 2.0  # between looks when nobody can be offered the trip
+    claim_timeout_s: float = 0.25  # wall time for an answer of the claims that workers share
+    claim_pause_s: float = 1.0  # wall time that they are left alone after they did not answer
     busy_shown_s: float = 6.0  # after an accept; by then the supply shows that the driver has a trip
     max_rings: int = 16  # of neighbouring segments: about 15 km, more than a cab drives in max_pickup_eta_s in a town
     enough_candidates: int = 16
