@@ -16,8 +16,9 @@ import uvloop
 
 from app.cities import ready_city
 from app.clock import engine_clock
-from app.engine import RunningEngine, Start, running_engine
+from app.engine import RunningEngine, running_engine
 from app.serve import check_city, stop_signal, with_ports
+from app.stores import Start
 from app.summary import Summary, show
 from core.geo import LatLng
 from maps.cities import City

@@ -1,4 +1,4 @@
-"""The embedded engine: every room in one process, on stores that need no installation.
+"""A running engine: the rooms of one process, on the stores of its settings, in the roles that it plays.
 
 Starting order: stores, rooms, the ports, then drivers, events, searches, and last the API. Stopping goes the other way
 round, so that nothing is accepted that could not be finished. A port that is taken is found before anything moves.
@@ -8,58 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, cast
 
-import httpx
-import msgspec
-
-from app.archives import open_archives
 from app.clock import ClockMark
-from app.databases import open_databases
 from app.keys import server_key
-from app.roles import ALL, Role
-from app.rooms import Rooms, Stores, connect_rooms
-from app.schema import upgrade
+from app.link import Joining, Link, join
+from app.readiness import readiness
+from app.roles import ALL, GROUPS, ROLES, Role
+from app.rooms import Rooms, connect_rooms
 from app.server import Server, reachable
-from app.watch import RedisKeeper, Watch
-from core.ids import Ids
-from dispatch.searches import ONE_LANE
-from location.adapters.redis import RedisSupply
-from maps.cities import City
-from maps.routes import RouteWorkers
-from runtime.auth import Scope, Tickets, Tokens
-from runtime.bus import MemoryBus
-from runtime.clocks import EngineClock, SystemClock
-from runtime.datadir import DataDir
-from runtime.geographies import Geographies, HttpProbe
-from runtime.outbox import Relay
-from runtime.redis import connect
-from runtime.redis_tickets import RedisTicketUses
-from runtime.redis_watch import RedisWatch
+from app.stores import Start, open_stores
+from app.upkeep import upkeep
+from runtime.auth import Scope, Tokens
 from runtime.settings import Settings
 from runtime.tasks import Tasks, repeat
-from runtime.telemetry import Metrics
-from runtime.valkey import LocalValkey
 
 _LOOK_EVERY_S = 1.0  # wall time
-_PURGE_EVERY_S = 600.0
-_PRICE_EVERY_S = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What an engine is started with. `data` is held already by a process that plays every role."""
-
-    city: City
-    data: DataDir
-    settings: Settings
-    clock: EngineClock
-    roles: AbstractSet[Role] = ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +39,7 @@ class RunningEngine:
     settings: Settings
     tokens: Tokens
     failed: asyncio.Future[None]  # raises what ended the engine's work; never done while all is well
+    link: Link | None  # None: no other host is there
     started: float  # time.monotonic()
 
     @property
@@ -98,6 +67,9 @@ class RunningEngine:
             stop.cancel()
         if self.failed.done():
             self.failed.result()
+        if self.link is not None:  # proxies send nobody new from here on
+            self.link.leaving.begun = True
+            await asyncio.sleep(self.settings.cluster.leave_s)
 
     def mint(self, scope: str, subject: str) -> str:
         """A token for a rider, a driver or an operator of this engine."""
@@ -120,82 +92,50 @@ async def running_engine(start: Start) -> AsyncIterator[RunningEngine]:
 
 async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack) -> RunningEngine:
     """What is pushed on the stack last is closed first."""
-    mark = ClockMark(start.data, start.clock)
-    stack.callback(mark.close)
-    valkey = LocalValkey(start.data.valkey_socket, start.settings.runtime.valkey_start_timeout_s)
-    await valkey.start()
-    stack.push_async_callback(valkey.stop)
-    tokens = Tokens(server_key(start.data, start.settings.cluster))
-    stores = await _open_stores(start, valkey, tokens, stack)
-    rooms = connect_rooms(start.city, stores, tokens, start.settings)
+    settings, roles = start.settings, start.roles
+    tokens = Tokens(server_key(start.data, settings.cluster))
+    if roles == ALL:
+        mark = ClockMark(start.data, start.clock)
+        stack.callback(mark.close)
+    stack.push_async_callback(tasks.close)  # for a start that fails half-way
+    stores = await open_stores(start, tokens, tasks, stack)
+    link = None
+    if settings.redis.url:  # other hosts may be there
+        joining = Joining(stores.client, tokens, stores.ids, stores.metrics, settings.cluster)
+        link = join(joining, readiness(stores), stack)
+    rooms = connect_rooms(start.city, stores, tokens, settings, link)
     stack.push_async_callback(tasks.close)
 
-    server = Server(rooms.edge, start.settings)
+    server = Server(rooms.edge, settings)
     stack.callback(server.release)
-    server.open()
+    if "edge" in roles:
+        server.open()
     await rooms.note_trips()
     stack.push_async_callback(stores.relay.close)
+    stack.push_async_callback(stores.bus.close)
     stack.push_async_callback(rooms.rides.close)
-    await rooms.gateway.start()
-    stack.push_async_callback(rooms.gateway.close)
+    if link is not None:
+        stores.redis.on_loss(link.roll.tell_again)
+        link.start(tasks, settings.cluster.beat_s, stack)
+    if "gateway" in roles:
+        await rooms.gateway.start()
+        stack.push_async_callback(rooms.gateway.close)
 
-    stores.relay.start()
-    tasks.start("the relay", stores.relay.wait())
-    await rooms.rides.searches.take(ONE_LANE)
-    for name, work in _repeated(start, rooms, stores):
+    await stores.bus.start(_groups(roles, rooms))
+    tasks.start("the bus", stores.bus.wait())
+    if "trips" in roles:
+        stores.relay.start()
+        tasks.start("the relay", stores.relay.wait())
+    for name, work in upkeep(start, rooms, stores):
         tasks.start(name, work)
-    tasks.start("the mark of engine time", repeat(mark.keep, _LOOK_EVERY_S, asyncio.sleep))
-    tasks.start("the keeper of Redis", repeat(RedisKeeper(valkey).look, _LOOK_EVERY_S, asyncio.sleep))
-    redis_every_s = start.settings.redis.look_every_s
-    tasks.start("the watch over Redis", repeat(stores.redis.look, redis_every_s, asyncio.sleep))
-    stack.push_async_callback(server.close)
-    tasks.watch(server.start())
-    return RunningEngine(rooms, server, start.settings, tokens, tasks.failed, time.monotonic())
+    if roles == ALL:
+        tasks.start("the mark of engine time", repeat(mark.keep, _LOOK_EVERY_S, asyncio.sleep))
+    if "edge" in roles:
+        stack.push_async_callback(server.close)
+        tasks.watch(server.start())
+    return RunningEngine(rooms, server, settings, tokens, tasks.failed, link, time.monotonic())
 
 
-def _repeated(start: Start, rooms: Rooms, stores: Stores) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
-    """What runs now and then beside the rides, by name."""
-    clock, trips = start.clock.sleep, start.settings.trips
-
-    async def price() -> None:
-        while await rooms.billing.catch_up():
-            pass
-
-    yield "the archiver", repeat(rooms.archiver.run_once, trips.archive_every_s, clock, trips.archive_retry_s)
-    yield "the pricing of trips without a fare", repeat(price, _PRICE_EVERY_S, clock)
-    yield "the purge of old quotes", repeat(rooms.quotes.purge, _PURGE_EVERY_S, clock)
-    if start.settings.cluster.geographies:
-        probe_s = start.settings.cluster.probe_every_s
-        yield "the look at the geographies", repeat(stores.geographies.look, probe_s, asyncio.sleep)
-    yield "the watch over gauges", repeat(Watch(rooms, stores).look, _LOOK_EVERY_S, asyncio.sleep)
-
-
-async def _open_stores(start: Start, valkey: LocalValkey, tokens: Tokens, stack: contextlib.AsyncExitStack) -> Stores:
-    settings = start.settings
-    client = connect(msgspec.structs.replace(settings.redis, url=valkey.url))
-    stack.push_async_callback(client.aclose)
-    watch = RedisWatch(client, random.SystemRandom())
-    await watch.look()
-    databases = open_databases(settings.sql, start.data.sql_url)
-    stack.push_async_callback(databases.close)
-    await upgrade(databases)
-    archives = await open_archives(start.data, settings, start.clock, stack)
-    routes = RouteWorkers(start.city.valhalla_config, settings.maps, settings.runtime.route_workers)
-    stack.push_async_callback(routes.aclose)
-    http = await stack.enter_async_context(httpx.AsyncClient())
-    bus = MemoryBus()
-    return Stores(
-        databases=databases,
-        archives=archives,
-        redis=watch,
-        supply=RedisSupply(client),
-        routes=routes,
-        bus=bus,
-        relay=Relay(databases.trips, bus, start.clock, settings.runtime, random.Random()),
-        clock=start.clock,
-        wall=SystemClock(),
-        ids=Ids(start.clock, random.SystemRandom()),
-        tickets=Tickets(tokens.derived_key("tickets"), settings.web.ticket_s, RedisTicketUses(client)),
-        metrics=Metrics(),
-        geographies=Geographies(settings.cluster, HttpProbe(http, settings.cluster.probe_timeout_s)),
-    )
+def _groups(roles: AbstractSet[Role], rooms: Rooms) -> list[str]:
+    groups = [group for role in ROLES if role in roles for group in GROUPS[role]]
+    return [*groups, rooms.board_group] if "edge" in roles else groups

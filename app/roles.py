@@ -10,12 +10,12 @@ Role = Literal["edge", "gateway", "dispatch", "trips", "archiver"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 ALL: Final[AbstractSet[Role]] = frozenset(ROLES)
 
-# the consumer groups of each role; hosts of a role share a group's events
+# the consumer groups of each role, whose events its hosts share; each edge host has one more, for its board
 GROUPS: Final[dict[Role, tuple[str, ...]]] = {
     "edge": (),
     "gateway": (),
-    "dispatch": (),
-    "trips": ("audience", "billing", "journal"),
+    "dispatch": ("dispatch",),
+    "trips": ("audience", "billing", "ratings", "journal"),
     "archiver": (),
 }
 

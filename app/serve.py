@@ -13,8 +13,9 @@ import uvloop
 
 from app.cities import ready_city
 from app.clock import engine_clock
-from app.engine import Start, running_engine
+from app.engine import running_engine
 from app.roles import ALL, roles_of
+from app.stores import Start
 from core.errors import Conflict, InvalidInput
 from runtime.clocks import WallClock
 from runtime.datadir import DataDir

@@ -1,15 +1,11 @@
-"""What is looked at once a second of wall time: gauges for /metrics, and whether the embedded Redis is still there."""
+"""What is looked at once a second of wall time: gauges for /metrics."""
 
 from __future__ import annotations
 
-import logging
-
 import psutil
 
-from app.rooms import Rooms, Stores
-from runtime.valkey import LocalValkey
-
-_log = logging.getLogger("hexcab.watch")
+from app.rooms import Rooms
+from app.stores import Stores
 
 
 class Watch:
@@ -53,18 +49,3 @@ class Watch:
         metrics.bus_in_doubt.set(0.0 if since is None else stores.clock.now() - since)
         for outcome, count in stores.positions.counts().items() if stores.positions else ():
             metrics.positions.labels(outcome).set(count)
-
-
-class RedisKeeper:
-    """Starts the embedded Redis again when it has died; the watch over Redis finds out what it has lost."""
-
-    def __init__(self, valkey: LocalValkey) -> None:
-        self._valkey = valkey
-
-    async def look(self) -> None:
-        """Does nothing while the server runs. Raises Unavailable when it does not start."""
-        if self._valkey.running:
-            return
-        _log.error("the embedded Redis has died and is started again")
-        await self._valkey.start()
-        _log.info("the embedded Redis runs again")

@@ -94,8 +94,10 @@ class Bus(Protocol):
         """Into how many partitions the rides are divided by their region (`partition_of`)."""
         ...
 
-    def subscribe(self, group: str, types: Sequence[type[Event]], handler: Handler) -> None:
+    def subscribe(self, group: str, types: Sequence[type[Event]], handler: Handler, *, from_now: bool = False) -> None:
         """Call `handler` with each event of these types. A handler must be idempotent by event id.
+
+        A group that nobody has run before begins with the oldest event that is kept; `from_now` with the next one.
 
         Groups are independent: each sees every event, at its own pace. The processes that run a group share its
         events among them.

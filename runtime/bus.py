@@ -52,7 +52,7 @@ class MemoryBus:
         self._running: frozenset[str] | None = None
         self._closed = asyncio.Event()
 
-    def subscribe(self, group: str, types: Sequence[type[Event]], handler: Handler) -> None:
+    def subscribe(self, group: str, types: Sequence[type[Event]], handler: Handler, *, from_now: bool = False) -> None:
         self._groups.setdefault(group, Handlers(group)).add(types, handler)
 
     def share(self, group: str, owner: Owner) -> Ownership:

@@ -59,6 +59,8 @@ class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offer_s: float = 12.0
     request_s: float = 120.0
     retry_s: float = 2.0  # between looks when nobody can be offered the trip
+    claim_timeout_s: float = 0.25  # wall time for an answer of the claims that workers share
+    claim_pause_s: float = 1.0  # wall time that they are left alone after they did not answer
     busy_shown_s: float = 6.0  # after an accept; by then the supply shows that the driver has a trip
     max_rings: int = 16  # of neighbouring segments: about 15 km, more than a cab drives in max_pickup_eta_s in a town
     enough_candidates: int = 16
@@ -81,6 +83,7 @@ class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_reason_length: int = 200
     close_timeout_s: float = 5.0  # wall time for searches to finish their step when the engine stops
     max_open_requests: int = 20_000
+    look_every_s: float = 1.0  # wall time between looks in SQL for searches that no event has told of
 
 
 class TripSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -191,6 +194,7 @@ class ClusterSettings(HostSettings, frozen=True, forbid_unknown_fields=True):
     """This host among the others of its cluster."""
 
     key_file: str = ""  # the key that signs tokens, the same on every host; empty: server.key in the data directory
+    leave_s: float = 2.0  # wall time between saying on /readyz that this host stops, and stopping
     gateway_url: str = ""  # what apps are told; empty: the host of the call and the gateway's port
     geographies: tuple[Geography, ...] = ()  # all of the deployment, this one included
     probe_every_s: float = 2.0  # wall time between looks at the geographies

@@ -90,7 +90,11 @@ class TrailsHere:
         self._drivers = drivers
 
     async def __call__(self, trip: Trip) -> bool:
-        return trip.trip_id not in self._drivers.undurable
+        return self.is_complete(trip.trip_id)
+
+    def is_complete(self, trip_id: str) -> bool:
+        """Whether no ping of the trip is on its way to the durable log here."""
+        return trip_id not in self._drivers.undurable
 
 
 class MatchedDistance:

@@ -39,6 +39,7 @@ class KafkaBus:
         self._rng = rng
         self._topics = topics_of(kafka)
         self._groups: dict[str, Handlers] = {}
+        self._from_now: set[str] = set()
         self._shared: dict[str, Regions] = {}
         self._running: frozenset[str] = frozenset()
         self._members: list[GroupMember] = []
@@ -52,7 +53,9 @@ class KafkaBus:
         """Of the topic of the rides."""
         return self._topics.rides.partitions
 
-    def subscribe(self, group: str, types: Sequence[type[Event]], handler: Handler) -> None:
+    def subscribe(self, group: str, types: Sequence[type[Event]], handler: Handler, *, from_now: bool = False) -> None:
+        if from_now:
+            self._from_now.add(group)
         self._groups.setdefault(group, Handlers(group)).add(types, handler)
 
     def share(self, group: str, owner: Owner) -> Ownership:
@@ -113,6 +116,7 @@ class KafkaBus:
             kafka=self._kafka,
             runtime=self._runtime,
             rng=self._rng,
+            begin="latest" if name in self._from_now else "earliest",
         )
         return GroupMember(outlet, means, self._shared.get(name))
 

@@ -43,6 +43,7 @@ class Means:
     kafka: KafkaSettings
     runtime: RuntimeSettings
     rng: random.Random
+    begin: str = "earliest"  # where a group that nobody has run before begins
 
 
 class GroupMember:
@@ -149,7 +150,7 @@ class GroupMember:
         consumer = AIOKafkaConsumer(
             group_id=kafka.prefix + self._outlet.name,
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset=self._means.begin,
             max_partition_fetch_bytes=kafka.fetch_bytes,
             session_timeout_ms=int(kafka.session_s * 1000),
             heartbeat_interval_ms=int(kafka.heartbeat_s * 1000),

@@ -21,9 +21,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from app.clock import engine_clock
-from app.engine import RunningEngine, Start, running_engine
+from app.engine import RunningEngine, running_engine
 from app.rooms import Rooms
 from app.server import Server, reachable
+from app.stores import Start
 from core.errors import HexcabError, Unavailable
 from core.geo import LatLng
 from dispatch.searches import Searches
