@@ -29,23 +29,10 @@ class Watch:
         metrics.trail_lost.labels("idle").set(counts.idle_pings_lost)
         metrics.trail_lost.labels("trip_unacked").set(counts.trip_pings_refused)
         metrics.rss_bytes.set(self._process.memory_info().rss)
-        self._look_at_bus()
+        metrics.show_bus(self._stores.bus.figures(), self._stores.clock.now())
+        for outcome, count in self._stores.positions.counts().items() if self._stores.positions else ():
+            metrics.positions.labels(outcome).set(count)
         waiting, age_s = await relay.waiting()
         metrics.outbox_waiting.set(waiting)
         metrics.outbox_age.set(age_s)
         metrics.outbox_dead.set(relay.dead)
-
-    def _look_at_bus(self) -> None:
-        stores, metrics = self._stores, self._stores.metrics
-        figures = stores.bus.figures()
-        for group in figures.groups:
-            metrics.bus_waiting.labels(group.group).set(group.waiting)
-            metrics.bus_age.labels(group.group).set(group.oldest_s)
-            metrics.bus_dead.labels(group.group).set(group.dead)
-            metrics.bus_events.labels(group.group, "handled").set(group.handled)
-            metrics.bus_events.labels(group.group, "repeated").set(group.repeated)
-        metrics.bus_produced.set(figures.produced)
-        since = figures.in_doubt_since
-        metrics.bus_in_doubt.set(0.0 if since is None else stores.clock.now() - since)
-        for outcome, count in stores.positions.counts().items() if stores.positions else ():
-            metrics.positions.labels(outcome).set(count)

@@ -12,6 +12,7 @@ from typing import IO
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from core.bus import BusFigures
 from core.clock import rfc3339
 
 http_request: ContextVar[str | None] = ContextVar("http_request", default=None)  # the call that began the work
@@ -131,6 +132,17 @@ class Metrics:
         )
         self.connections = Gauge("hexcab_driver_connections", "Connected drivers", registry=self.registry)
         self.rss_bytes = Gauge("hexcab_rss_bytes", "Resident memory", registry=self.registry)
+
+    def show_bus(self, figures: BusFigures, now: float) -> None:
+        """Set the gauges of the bus at engine time `now`."""
+        for each in figures.groups:
+            self.bus_waiting.labels(each.group).set(each.waiting)
+            self.bus_age.labels(each.group).set(each.oldest_s)
+            self.bus_dead.labels(each.group).set(each.dead)
+            self.bus_events.labels(each.group, "handled").set(each.handled)
+            self.bus_events.labels(each.group, "repeated").set(each.repeated)
+        self.bus_produced.set(figures.produced)
+        self.bus_in_doubt.set(0.0 if figures.in_doubt_since is None else max(0.0, now - figures.in_doubt_since))
 
     def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
         return Gauge(name, what, labels, registry=self.registry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Collection
@@ -17,9 +18,10 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from core.bus import GroupFigures
 from core.clock import Clock
 from runtime.feed import pause_s
+from runtime.kafka.assigned import Assigned
 from runtime.kafka.client import connection_options
 from runtime.kafka.handling import Bury, GroupOutlet
-from runtime.kafka.partition import Handling, Partition
+from runtime.kafka.partition import Handling
 from runtime.kafka.regions import Regions
 from runtime.kafka_settings import KafkaSettings
 from runtime.settings import RuntimeSettings
@@ -56,13 +58,11 @@ class GroupMember:
         self._outlet = outlet
         self._means = means
         self._regions = regions
-        self._handling = Handling(outlet, means.bury, means.topic, means.clock, means.runtime, means.rng)
-        self._partitions: dict[int, Partition] = {}
-        self._committed: dict[int, int] = {}
+        handling = Handling(outlet, means.bury, means.topic, means.clock, means.runtime, means.rng)
+        self._assigned = Assigned(handling, means.kafka.group_window)
         self._consumer: Any = None
-        self._draining = False
         self._closing = False
-        self._room = asyncio.Event()
+        self._noting: asyncio.Task[None] | None = None  # the commit under way
         self._joined = asyncio.Event()
         self._waiting = 0
         self._answers = False
@@ -86,13 +86,13 @@ class GroupMember:
 
     def figures(self) -> GroupFigures:
         """How it gets on."""
-        outlet, offsets = self._outlet, [part.offsets for part in self._partitions.values()]
-        oldest = min((each.oldest_at for each in offsets if each.oldest_at is not None), default=None)
+        outlet, assigned = self._outlet, self._assigned
+        oldest_at = assigned.oldest_at
         return GroupFigures(
             group=outlet.name,
             waiting=self._waiting,
-            in_hand=sum(map(len, offsets)),
-            oldest_s=0.0 if oldest is None else max(0.0, self._means.clock.now() - oldest),
+            in_hand=assigned.in_hand,
+            oldest_s=0.0 if oldest_at is None else max(0.0, self._means.clock.now() - oldest_at),
             handled=outlet.handled,
             repeated=outlet.repeated,
             dead=outlet.dead,
@@ -102,20 +102,16 @@ class GroupMember:
 
     async def release(self) -> None:
         """Before every rebalance, and at the end: nothing is in hand on return, and what was handled is committed."""
-        self._draining = True
         self._joined.clear()
-        await asyncio.gather(*(part.drain(self._means.kafka.drain_s) for part in self._partitions.values()))
-        await self._commit()
-        self._partitions = {}
-        self._room.set()
+        await self._assigned.drain(self._means.kafka.drain_s)
+        await self._commit_now()
+        await self._assigned.end()
         self._outlet.forget_failures()
 
     def assigned(self, numbers: Collection[int]) -> None:
         """After every rebalance: these partitions are read, from what was committed last."""
-        self._partitions = {number: Partition(number, self._handling, self._room.set) for number in numbers}
-        self._committed = {}
-        self._draining = self._closing
-        self._room.set()
+        if not self._closing:
+            self._assigned.begin(numbers)
         self._joined.set()
 
     # the member itself
@@ -167,13 +163,13 @@ class GroupMember:
     async def _rejoin(self) -> None:
         await self._joined.wait()
         await asyncio.sleep(_SETTLE_S)
-        await self._commit()
+        await self._commit_now()
         if self._consumer is not None:
             self._consumer.subscribe([self._means.topic], listener=_Listener(self))
 
     async def _end(self, consumer: Any) -> None:
-        await asyncio.gather(*(part.close() for part in self._partitions.values()))
-        self._partitions = {}
+        self._stop_noting()
+        await self._assigned.end()
         try:
             async with asyncio.timeout(self._means.kafka.request_timeout_s):
                 await consumer.stop()
@@ -181,19 +177,21 @@ class GroupMember:
             _log.warning("a consumer did not end in order: %r", error, extra={"group": self._outlet.name})
 
     async def _pump(self, consumer: Any) -> None:
-        most = self._means.kafka.fetch_records
+        most, changed = self._means.kafka.fetch_records, self._assigned.changed
         while True:
             await asyncio.sleep(0)
-            self._room.clear()
-            full = [number for number, part in self._partitions.items() if self._full(part)]
+            changed.clear()
+            full = self._assigned.full
             ready = [tp for tp in consumer.assignment() if tp.partition not in full]
             if full and not ready:
-                await self._room.wait()
+                await changed.wait()
                 continue
             poll_ms = _POLL_FULL_MS if full else _POLL_MS
             read = await self._read(consumer.getmany(*ready, timeout_ms=poll_ms, max_records=most))
             for tp, records in read.items():
-                self._take(tp.partition, records)
+                if not self._assigned.take(tp.partition, records):  # amid a rebalance
+                    with contextlib.suppress(IllegalStateError):
+                        consumer.seek(tp, records[0].offset)
 
     async def _read(self, reading: Any) -> Any:
         try:
@@ -209,37 +207,35 @@ class GroupMember:
         """Reading waits while a group is formed; a client that waits for longer has got stuck and is made anew."""
         return asyncio.timeout(2 * self._means.kafka.rebalance_s)
 
-    def _take(self, number: int, records: Any) -> None:
-        part = self._partitions.get(number)
-        if part is None or self._draining:
-            return  # read again by whoever has the partition next
-        for record in records:
-            if part.offsets.next is not None and record.offset < part.offsets.next:
-                raise KafkaError(f"partition {number} goes back to offset {record.offset}")
-            part.take(record.offset, record.key or b"", record.value or b"")
-
-    def _full(self, part: Partition) -> bool:
-        return len(part.offsets) >= self._means.kafka.group_window
-
     async def _commit_forever(self) -> None:
         while True:
             await asyncio.sleep(self._means.kafka.commit_every_s)
-            await self._commit()
+            self._noting = asyncio.create_task(self._commit(), name=f"commit-{self._outlet.name}")
+            await asyncio.wait([self._noting])
+
+    async def _commit_now(self) -> None:
+        """Commit, or give up after a while; a commit that waits for Kafka would come too late to be true."""
+        self._stop_noting()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._means.kafka.drain_s):
+                await self._commit()
+
+    def _stop_noting(self) -> None:
+        if self._noting is not None:
+            self._noting.cancel()
 
     async def _commit(self) -> None:
-        new = {number: part.offsets.committable for number, part in self._partitions.items()}
-        changed = {number: at for number, at in new.items() if at is not None and at != self._committed.get(number)}
-        if not changed or self._consumer is None:
+        ends = self._assigned.to_note()
+        if not ends or self._consumer is None:
             return
-        offsets = {TopicPartition(self._means.topic, number): at for number, at in changed.items()}
+        offsets = {TopicPartition(self._means.topic, number): at for number, at in ends.items()}
         try:
-            async with asyncio.timeout(self._means.kafka.drain_s):
-                await self._consumer.commit(offsets)
+            await self._consumer.commit(offsets)
         except _AWAY as error:
             about = {"group": self._outlet.name}
             _log.debug("offsets are not committed, events may come again: %r", error, extra=about)
         else:
-            self._committed.update(changed)
+            self._assigned.noted(ends)
 
     async def _look_forever(self, consumer: Any) -> None:
         while True:
@@ -265,8 +261,7 @@ class GroupMember:
         await consumer.committed(TopicPartition(self._means.topic, 0))
         waiting = 0
         for tp, end in (await consumer.end_offsets(list(consumer.assignment()))).items():
-            part = self._partitions.get(tp.partition)
-            at = part.offsets.committable if part is not None else None
+            at = self._assigned.handled(tp.partition)
             waiting += max(0, end - (await consumer.position(tp) if at is None else at))
         return waiting
 

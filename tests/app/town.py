@@ -137,7 +137,7 @@ class Town:
             papers=self.papers,
         )
         self.rides = RideDesk(ports, settings, clock, ids)
-        watch = AccountWatch(self.supply, self.rides)
+        watch = AccountWatch(self.supply, self.rides, self.elsewhere)
         self.accounts = DriverDesk(driver_work, people, watch, ids, clock)
         self.rooms = DriverRooms(self.accounts, self.rides, self.trips, self.supply, self.audience)
         self.gateway: Gateway
