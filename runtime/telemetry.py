@@ -32,6 +32,14 @@ def of_trip(trip: str) -> Iterator[None]:
         trip_id.reset(before)
 
 
+def _message(record: logging.LogRecord) -> str:
+    """The message; one that a library has put together wrongly is shown as it is, rather than lost."""
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError):
+        return f"{record.msg} {record.args}"
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line; what a call passes in `extra` stands beside the message."""
 
@@ -40,7 +48,7 @@ class JsonFormatter(logging.Formatter):
             "at": rfc3339(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
         }
         ids = {"http_request_id": http_request.get(), "request_id": request_id.get(), "trip_id": trip_id.get()}
         line.update({name: value for name, value in ids.items() if value is not None})
