@@ -33,6 +33,7 @@ from runtime.bus import MemoryBus
 from runtime.clocks import EngineClock, SystemClock
 from runtime.datadir import DataDir
 from runtime.geographies import Geographies, HttpProbe
+from runtime.lease import Lease
 from runtime.outbox import Relay
 from runtime.settings import Settings
 from runtime.sql import Database
@@ -44,6 +45,7 @@ from trips.adapters.sqlite_archive import SqliteTripArchive
 _LOOK_EVERY_S = 1.0  # wall time
 _PURGE_EVERY_S = 600.0
 _PRICE_EVERY_S = 300.0
+_OWNER = "the engine of this data directory"  # there is one at a time: the next takes over at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,7 @@ async def _open_stores(start: Start, valkey: LocalValkey, stack: contextlib.Asyn
         trips=trips,
         routes=routes,
         bus=bus,
-        relay=Relay(databases.trips, bus, start.clock, settings.runtime, random.Random()),
+        relay=Relay(Lease(databases.trips, "relay", _OWNER), bus, start.clock, settings.runtime, random.Random()),
         clock=start.clock,
         wall=SystemClock(),
         ids=Ids(start.clock, random.SystemRandom()),

@@ -30,10 +30,10 @@ class Watch:
         for reason, count in counts.pings_dropped.items():
             metrics.pings.labels(reason).set(count)
         metrics.rss_bytes.set(self._process.memory_info().rss)
-        waiting, age_s = await relay.waiting()
-        metrics.outbox_waiting.set(waiting)
-        metrics.outbox_age.set(age_s)
-        metrics.outbox_dead.set(relay.dead)
+        backlog = await relay.backlog()
+        metrics.outbox_waiting.set(backlog.waiting)
+        metrics.outbox_age.set(backlog.age_s)
+        metrics.outbox_dead.set(backlog.dead)
 
 
 class RedisKeeper:
