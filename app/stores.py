@@ -32,6 +32,7 @@ from runtime.clocks import EngineClock, SystemClock
 from runtime.datadir import DataDir
 from runtime.geographies import Geographies, HttpProbe
 from runtime.kafka.bus import KafkaBus
+from runtime.lease import Lease
 from runtime.outbox import Relay
 from runtime.redis import Client, connect
 from runtime.redis_tickets import RedisTicketUses
@@ -42,6 +43,7 @@ from runtime.telemetry import Metrics
 from runtime.valkey import LocalValkey
 
 _LOOK_EVERY_S = 1.0  # wall time
+_ONLY_OWNER = "the engine of this data directory"  # there is one at a time: the next takes over at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ async def open_stores(start: Start, tokens: Tokens, tasks: Tasks, stack: context
     routes = RouteWorkers(start.city.valhalla_config, settings.maps, settings.runtime.route_workers)
     stack.push_async_callback(routes.aclose)
     http = await stack.enter_async_context(httpx.AsyncClient())
+    ids = Ids(start.clock, random.SystemRandom())
+    owner = ids.new("relay") if settings.sql.url else _ONLY_OWNER
     bus: Bus = MemoryBus()
     if settings.kafka.brokers:
         bus = KafkaBus(settings.kafka, settings.runtime, start.clock, random.Random())
@@ -102,10 +106,10 @@ async def open_stores(start: Start, tokens: Tokens, tasks: Tasks, stack: context
         supply=RedisSupply(client),
         routes=routes,
         bus=bus,
-        relay=Relay(databases.trips, bus, start.clock, settings.runtime, random.Random()),
+        relay=Relay(Lease(databases.trips, "relay", owner), bus, start.clock, settings.runtime, random.Random()),
         clock=start.clock,
         wall=SystemClock(),
-        ids=Ids(start.clock, random.SystemRandom()),
+        ids=ids,
         tickets=Tickets(tokens.derived_key("tickets"), settings.web.ticket_s, RedisTicketUses(client)),
         metrics=Metrics(),
         geographies=Geographies(settings.cluster, HttpProbe(http, settings.cluster.probe_timeout_s)),

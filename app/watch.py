@@ -32,7 +32,7 @@ class Watch:
         metrics.show_bus(self._stores.bus.figures(), self._stores.clock.now())
         for outcome, count in self._stores.positions.counts().items() if self._stores.positions else ():
             metrics.positions.labels(outcome).set(count)
-        waiting, age_s = await relay.waiting()
-        metrics.outbox_waiting.set(waiting)
-        metrics.outbox_age.set(age_s)
-        metrics.outbox_dead.set(relay.dead)
+        backlog = await relay.backlog()
+        metrics.outbox_waiting.set(backlog.waiting)
+        metrics.outbox_age.set(backlog.age_s)
+        metrics.outbox_dead.set(backlog.dead)

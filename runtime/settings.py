@@ -171,7 +171,11 @@ class RuntimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relay_max_retry_s: float = 30.0  # wall time between tries at most
     relay_max_attempts: int = 20  # that failed unexpectedly; waiting for what is Unavailable never counts
     relay_mark_s: float = 0.05  # wall time that handled rows wait to be marked together
-    relay_look_s: float = 1.0  # wall time between looks for rows that another process wrote
+    relay_look_s: float = 0.05  # wall time between looks for rows that another process wrote
+    relay_holes: int = 2_000  # numbers of rows that others may be about to commit, which are looked for
+    relay_late_s: float = 60.0  # wall time that they are looked for: longer than a transaction can live
+    relay_sweep_s: float = 5.0  # wall time between looks for rows that nobody has in hand
+    relay_count_max: int = 100_000  # of waiting rows, for the gauge
     outbox_keep_s: float = 86_400.0
     idempotency_keep_s: float = 86_400.0
     valkey_start_timeout_s: float = 10.0

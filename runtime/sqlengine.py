@@ -74,9 +74,10 @@ def _postgres(url: sa.URL, tls: ssl.SSLContext | bool, settings: SqlSettings, *,
         "statement_timeout": _ms(settings.statement_s),
         "lock_timeout": _ms(settings.lock_s),
         "idle_in_transaction_session_timeout": _ms(settings.idle_transaction_s),
-        "default_transaction_read_only": "on" if reads else "off",
         "jit": "off",  # no statement of ours runs for long enough to gain by it
     }
+    if reads:
+        session["default_transaction_read_only"] = "on"
     connect: dict[str, Any] = {
         "timeout": settings.connect_s,
         "command_timeout": settings.statement_s + _ANSWER_SLACK_S,
@@ -88,9 +89,10 @@ def _postgres(url: sa.URL, tls: ssl.SSLContext | bool, settings: SqlSettings, *,
 
 def _mariadb(url: sa.URL, tls: ssl.SSLContext | bool, settings: SqlSettings, *, reads: bool) -> AsyncEngine:
     idle_s = max(1, round(settings.idle_transaction_s))
-    read_only = int(reads)
-    own = f"max_statement_time={settings.statement_s}, idle_transaction_timeout={idle_s}, tx_read_only={read_only}"
-    mysql = f"max_execution_time={_ms(settings.statement_s)}, transaction_read_only={read_only}"
+    own = f"max_statement_time={settings.statement_s}, idle_transaction_timeout={idle_s}"
+    mysql = f"max_execution_time={_ms(settings.statement_s)}"
+    if reads:
+        own, mysql = f"{own}, tx_read_only=1", f"{mysql}, transaction_read_only=1"
     session = (
         f"SET SESSION innodb_lock_wait_timeout={max(1, round(settings.lock_s))}, "
         "sql_mode='STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
