@@ -171,7 +171,8 @@ async def _open_stores(start: Start, valkey: LocalValkey, tokens: Tokens, stack:
     settings = start.settings
     client = connect(msgspec.structs.replace(settings.redis, url=valkey.url))
     stack.push_async_callback(client.aclose)
-    watch = RedisWatch(client, random.SystemRandom())
+    ids = Ids(start.clock, random.SystemRandom())
+    watch = RedisWatch(client, ids.new("host"))
     await watch.look()
     main = _opened(Database(start.data.sql_url, settings.runtime), stack)
     await upgrade(main)
@@ -195,7 +196,7 @@ async def _open_stores(start: Start, valkey: LocalValkey, tokens: Tokens, stack:
         relay=Relay(main, bus, start.clock, settings.runtime, random.Random()),
         clock=start.clock,
         wall=SystemClock(),
-        ids=Ids(start.clock, random.SystemRandom()),
+        ids=ids,
         tickets=Tickets(tokens.derived_key("tickets"), settings.web.ticket_s, RedisTicketUses(client)),
         metrics=Metrics(),
         geographies=Geographies(settings.cluster, HttpProbe(http, settings.cluster.probe_timeout_s)),

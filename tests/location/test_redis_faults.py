@@ -57,7 +57,7 @@ class RedisHost:
         self.roll = Roll(self.presence, self.host, self.router.lost, HOSTS, random.Random(1))
         self.street = Street(clock, QUICK, store=self.store, roll=self.roll.of("driver"))
         answer_calls(self.server, self)
-        self.watch = RedisWatch(self.client, random.Random(name))
+        self.watch = RedisWatch(self.client, name)
         self.watch.on_loss(self.street.live.tell_again)
         self.watch.on_loss(self.roll.tell_again)
         self._tasks: list[asyncio.Task[None]] = []
