@@ -165,7 +165,7 @@ class _Connector:
 
     def gateway(self, desk: Desk) -> Gateway:
         parts = GatewayParts(
-            authorize=DriverTokens(self._tokens, self._stores.tickets),
+            authorize=DriverTokens(self._tokens, self._stores.tickets, self._stores.redis.check),
             use_ticket=self._stores.tickets.use,
             desk=desk,
             supply=self.supply,

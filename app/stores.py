@@ -83,7 +83,8 @@ async def open_stores(start: Start, tokens: Tokens, tasks: Tasks, stack: context
     """Open them; `stack` closes them. Raises Unavailable when one that is needed does not answer."""
     settings = start.settings
     client = await _redis(start, tasks, stack)
-    watch = RedisWatch(client, random.SystemRandom())
+    ids = Ids(start.clock, random.SystemRandom())
+    watch = RedisWatch(client, ids.new("host"))
     await watch.look()
     tasks.start("the watch over Redis", repeat(watch.look, settings.redis.look_every_s, asyncio.sleep))
     databases = open_databases(settings.sql, start.data.sql_url)
@@ -93,7 +94,6 @@ async def open_stores(start: Start, tokens: Tokens, tasks: Tasks, stack: context
     routes = RouteWorkers(start.city.valhalla_config, settings.maps, settings.runtime.route_workers)
     stack.push_async_callback(routes.aclose)
     http = await stack.enter_async_context(httpx.AsyncClient())
-    ids = Ids(start.clock, random.SystemRandom())
     owner = ids.new("relay") if settings.sql.url else _ONLY_OWNER
     bus: Bus = MemoryBus()
     if settings.kafka.brokers:

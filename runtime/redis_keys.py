@@ -27,7 +27,10 @@ _SPREAD = (
     "6kr",
 )
 
-MARKS = tuple(f"hexcab:mark:{{{tag}}}" for tag in _SPREAD)  # strings: any value; another one means that data was lost
+
+def marks(host_id: str) -> list[str]:
+    """Strings of a host: the number of its last look. An older number means that what it wrote since is lost."""
+    return [f"hexcab:mark:{{{tag}}}:{host_id}" for tag in _SPREAD]
 
 
 def holder(subject: Subject) -> str:

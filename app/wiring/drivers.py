@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from accounts.model import Driver
@@ -108,16 +109,21 @@ class Desk:
 
 
 class DriverTokens:
-    """location's Authorize: drivers alone, by token or by a ticket that is still to be used up."""
+    """location's Authorize: drivers alone, by token or by a ticket that is still to be used up.
 
-    def __init__(self, tokens: Tokens, tickets: Tickets) -> None:
+    `uses_known` raises Unavailable while no ticket could be used up.
+    """
+
+    def __init__(self, tokens: Tokens, tickets: Tickets, uses_known: Callable[[], None]) -> None:
         self._tokens = tokens
         self._tickets = tickets
+        self._uses_known = uses_known
 
     def __call__(self, token: str | None, ticket: str | None) -> Identity:
         if token is not None:
             who = self._tokens.verify(token)
         elif ticket is not None:
+            self._uses_known()
             who = self._tickets.caller(ticket)
         else:
             raise Unauthorized("a driver's token is needed")

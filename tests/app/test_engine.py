@@ -183,7 +183,7 @@ import app.server
 async def serve(self, sockets):
     await asyncio.sleep(0.5)
     raise OSError("too many open files")
-app.server._Uvicorn.serve = serve
+app.server.Uvicorn.serve = serve
 from app.cli import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import Unavailable
+from location import keys
 from location.adapters.memory import MemorySupply
 from location.adapters.redis import RedisSupply
 from location.model import BUSY, ONLINE, SupplyChange, SupplyRow
 from location.ports import SupplyStore
 from maps.segments import segment_of
-from runtime.redis import connect
+from runtime.redis import Client, Command, Word, connect
 from runtime.redis_settings import RedisSettings
 from tests.contracts.conftest import RedisOf
 
@@ -265,3 +268,85 @@ async def test_whatever_two_hosts_write_the_newer_one_is_what_is_shown(
     rows = await store.in_segments([A, B, C])
     shown = [int(at) for who, at in zip(rows.driver_ids, rows.segment, strict=True) if who == driver_id]
     assert shown == ([held[1]] if held and held[1] else [])
+
+
+@pytest.mark.parametrize("kind", ["embedded", *KINDS[2:]])
+async def test_a_row_that_a_killed_host_has_left_behind_is_swept_by_the_writes_of_others(
+    kind: str, redis_of: RedisOf
+) -> None:
+    client = await redis_of(kind)
+    redis_supply = RedisSupply(client)
+    await redis_supply.apply([put("drv_1", A, seen_at=100.0)])
+    for shard in range(keys.SHARDS):  # as after a write that reached the segment alone
+        await client.ask("DEL", keys.whereabouts(shard))
+        await client.ask("DEL", keys.seen(shard))
+    assert await redis_supply.expire(1e6) == []
+    assert await members(redis_supply, A) == ["drv_1"]
+    await redis_supply.apply([put(f"drv_new_{n}", A, seen_at=2_000.0) for n in range(3)])
+    assert await members(redis_supply, A) == [f"drv_new_{n}" for n in range(3)]
+    assert 0 < await client.ask("TTL", keys.rows(A)) <= 3_600
+
+
+@pytest.mark.parametrize("kind", ["embedded", *KINDS[2:]])
+async def test_what_an_older_host_writes_too_late_it_takes_back_when_it_hears_of_the_newer_one(
+    kind: str, redis_of: RedisOf
+) -> None:
+    client = await redis_of(kind)
+    older, newer = RedisSupply(Late(client)), RedisSupply(client)
+    await older.apply([put("drv_1", A, epoch=4)])
+    late = asyncio.create_task(older.apply([put("drv_1", B, A, 101.0, epoch=4)]))
+    await Late.of(older).asked.wait()  # it was asked whether it may write, and is slow to do so
+    await newer.apply([put("drv_1", C, 0, 102.0, epoch=5)])
+    Late.of(older).gate.set()
+    assert await late == []
+    assert (await newer.of_driver("drv_1")).segment.tolist() == [C]
+    refused = await older.apply([put("drv_1", B, B, 103.0, epoch=4)])
+    assert [each.driver_id for each in refused] == ["drv_1"]
+    assert await newer.count([A, B, C]) == [0, 0, 1]
+
+
+@pytest.mark.parametrize("kind", ["embedded", *KINDS[2:]])
+async def test_what_an_older_host_writes_too_late_does_not_replace_the_row_of_a_newer_one(
+    kind: str, redis_of: RedisOf
+) -> None:
+    client = await redis_of(kind)
+    older, newer = RedisSupply(Late(client)), RedisSupply(client)
+    await older.apply([put("drv_1", A, epoch=4)])
+    late = asyncio.create_task(older.apply([put("drv_1", B, A, 101.0, epoch=4)]))
+    await Late.of(older).asked.wait()
+    await newer.apply([put("drv_1", B, 0, 102.0, epoch=5)])
+    Late.of(older).gate.set()
+    await late
+    rows = await newer.in_segments([A, B])
+    assert (rows.driver_ids, rows.seen_at.tolist()) == (["drv_1"], [102.0])
+    await older.apply([leave("drv_1", B, epoch=4)])
+    assert await members(newer, A, B) == ["drv_1"]
+
+
+class Late:
+    """A client whose second call of the second change waits for a gate."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._calls = 0
+        self.asked = asyncio.Event()
+        self.gate = asyncio.Event()
+
+    @staticmethod
+    def of(supply: RedisSupply) -> Late:
+        client = supply._client
+        assert isinstance(client, Late)
+        return client
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        self._calls += bool(commands)
+        if self._calls == 4:  # placed, written; placed, and now
+            self.asked.set()
+            await self.gate.wait()
+        return await self._client.send(commands)
+
+    async def ask(self, *command: Word) -> Any:
+        return await self._client.ask(*command)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
