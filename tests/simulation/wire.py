@@ -47,6 +47,11 @@ class _Connection(WSListener):
         self._transport = None
         self._end(None)
 
+    @property
+    def is_open(self) -> bool:
+        """Between its handshake and its end."""
+        return self._transport is not None
+
     def send(self, payload: bytes) -> bool:
         """False when the connection has ended."""
         if self._transport is None:
@@ -116,6 +121,9 @@ class Wire:
                 max_redirects=0,
             )
         except (OSError, EOFError, WSError):  # TimeoutError is an OSError
+            self.failed += 1
+            return
+        if not connection.is_open and not connection.ended.done():  # ended before its handshake: picows raises nothing
             self.failed += 1
             return
         self._connection = connection
