@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import uvloop
@@ -35,6 +38,7 @@ def main() -> int:
 
 
 async def _chaos(options: argparse.Namespace) -> int:
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _stop(asyncio.current_task()))
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     print(f"seed={seed} cluster={options.cluster}; the order of events in a round is not the seed's to decide")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or every start would compile every module anew
@@ -50,6 +54,16 @@ async def _chaos(options: argparse.Namespace) -> int:
         finally:
             await cluster.stop()
     return _verdict(chaos)
+
+
+def _stop(task: asyncio.Task[int] | None) -> Callable[[], None]:
+    """So that what was started is ended in order."""
+    assert task is not None
+
+    def stop() -> None:
+        task.cancel()
+
+    return stop
 
 
 def _verdict(chaos: Run) -> int:

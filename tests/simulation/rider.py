@@ -34,7 +34,7 @@ class Rider:
         self._booking: Call | None = None  # by the socket
         self._welcomed = False
         self._news = asyncio.Event()
-        self._heard_at = 0.0
+        self._heard_at = 0.0  # of the present ride
         self.riding = False
 
     @property
@@ -162,7 +162,6 @@ class Rider:
     # the app
 
     def _heard(self, message: Body) -> None:
-        self._heard_at = time.monotonic()
         match message["type"]:
             case "welcome":
                 self._welcome(message)
@@ -200,6 +199,7 @@ class Rider:
 
     def _take(self, request: Body) -> None:
         """What was heard of a request; what is over stays so, as an older message may come late."""
+        self._heard_at = time.monotonic()
         request_id = request["request_id"]
         known = self._requests.get(request_id)
         if known is None:
@@ -216,6 +216,7 @@ class Rider:
         self._see(trip)
 
     def _see(self, trip: Body) -> None:
+        self._heard_at = time.monotonic()
         request_id = trip["request_id"]
         known = self._trips.get(request_id)
         if known is not None and known["status"] in _OVER and trip["status"] not in _OVER:
