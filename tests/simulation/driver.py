@@ -198,9 +198,10 @@ class Driver:
     async def _drive(self, trip: Body, to: str) -> bool:
         """True once there, with every ping of the way acked or a while spent waiting; False when the trip changed."""
         self._pinger.goal = LatLng(trip[to]["lat"], trip[to]["lng"])
+        mps = self._scene.habits.ride_mps
         while self._unchanged(trip) and not self._pinger.there:
-            await asyncio.sleep(0.1)
-            self._pinger.move(self._scene.habits.ride_mps)
+            await self._hear(self._pinger.left_m / mps + 0.01)
+            self._pinger.move(mps)
         until = time.monotonic() + _ANSWER_S
         while self._unchanged(trip) and not self._pinger.all_acked and time.monotonic() < until:
             await self._hear(0.5)

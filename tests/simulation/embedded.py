@@ -21,7 +21,7 @@ from tests.simulation.proxy import Proxy
 
 # short lives, so that a round sees every ending, and an archiver that always has something on the move
 SETTINGS: dict[str, dict[str, Any]] = {
-    "location": {"ping_interval_s": 1.0, "max_frames_per_s": 100.0},
+    "location": {"max_frames_per_s": 100.0},
     "dispatch": {"offer_s": 3.0, "request_s": 20.0, "retry_s": 1.0, "busy_shown_s": 2.0},
     "trips": {"archive_every_s": 7.0},
 }
@@ -31,8 +31,9 @@ _TOKEN_S = 86_400.0
 class Embedded:
     """Riders and drivers have a network each."""
 
-    def __init__(self, data_dir: Path, home: Path | None = None) -> None:
-        self._process = EngineProcess(data_dir, settings=SETTINGS, home=home)
+    def __init__(self, data_dir: Path, home: Path | None = None, *, ping_interval_s: float = 1.0) -> None:
+        location = {**SETTINGS["location"], "ping_interval_s": ping_interval_s}
+        self._process = EngineProcess(data_dir, settings={**SETTINGS, "location": location}, home=home)
         self._engine = EngineMember("engine", self._process)
         self.members: Mapping[str, EngineMember] = {"engine": self._engine}
         self.links: Mapping[str, Proxy] = {

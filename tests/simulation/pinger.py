@@ -32,9 +32,14 @@ class Pinger:
         self.acked_at = time.monotonic()
 
     @property
+    def left_m(self) -> float:
+        """How far the goal is."""
+        return haversine_m(self.at, self.goal)
+
+    @property
     def there(self) -> bool:
         """Whether the car is at its goal."""
-        return haversine_m(self.at, self.goal) <= _THERE_M
+        return self.left_m <= _THERE_M
 
     @property
     def all_acked(self) -> bool:

@@ -119,6 +119,7 @@ class Wire:
                 auto_ping_reply_timeout=SILENCE_S,
                 read_buffer_init_size=2_048,
                 max_redirects=0,
+                use_aiofastnet=False,  # it trips over a file number that uvloop has just used for another socket
             )
         except (OSError, EOFError, WSError):  # TimeoutError is an OSError
             self.failed += 1
