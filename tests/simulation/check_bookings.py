@@ -11,12 +11,12 @@ from tests.simulation.violation import (
     ENDED,
     FAR,
     OVER,
+    TRIP_ENDS,
     Spans,
     Violation,
     first_endings,
     first_seen,
     overlaps,
-    seconds,
     told_trips,
 )
 
@@ -111,24 +111,30 @@ def a_key_makes_one_request(records: Sequence[Record], facts: Facts) -> list[Vio
 
 
 def a_rider_has_one_ride_at_a_time(records: Sequence[Record], facts: Facts) -> list[Violation]:
-    """By the engine's times from the ask to the end of the ride, and by what clients saw of those that were matched.
+    """By the order of the commits from the ask to the end of the ride, and by what clients saw of those with a trip.
 
     A ride with a trip is certainly under way from its first answer to the first call that may end the trip.
     """
-    by_engine: Spans = defaultdict(list)
+    rule = "a_rider_has_one_ride_at_a_time"
+    found, rider_of, ride_of = [], dict[str, str](), dict[str, str]()
+    for event in facts.events:
+        if event["type"] == "RideRequested":
+            rider_id, request_id = event["rider_id"], event["request_id"]
+            rider_of[request_id] = rider_id
+            if (other := ride_of.get(rider_id)) is not None:
+                found.append(Violation(rule, rider_id, f"{request_id} was asked for before {other} had ended"))
+            ride_of[rider_id] = request_id
+        elif event["type"] in ("NoCabFound", *TRIP_ENDS):
+            rider_id = rider_of.get(event["request_id"], "")
+            if ride_of.get(rider_id) == event["request_id"]:
+                del ride_of[rider_id]
     by_clients: Spans = defaultdict(list)
     answered, ending = first_seen(records), first_endings(records)
     for request_id, request in facts.requests.items():
-        trip = facts.trips.get(request["trip_id"] or "")
-        ended = request["ended_at"] if trip is None else trip["completed_at"] or trip["cancelled_at"]
-        began = seconds(request["created_at"])
-        assert began is not None
-        by_engine[request["rider_id"]].append((began, seconds(ended) or FAR, request_id))
-        if trip is not None and request_id in answered:
-            until = ending.get(trip["trip_id"], FAR)
+        if request["trip_id"] is not None and request_id in answered:
+            until = ending.get(request["trip_id"], FAR)
             by_clients[request["rider_id"]].append((answered[request_id], until, request_id))
-    rule = "a_rider_has_one_ride_at_a_time"
-    return overlaps(rule, by_engine, facts.skew_s) + overlaps(rule, by_clients)
+    return found + overlaps(rule, by_clients)
 
 
 def _acknowledged(records: Sequence[Record]) -> dict[str, str]:

@@ -38,6 +38,17 @@ def a_search_ends_in_one_event(records: Sequence[Record], facts: Facts) -> list[
     return found
 
 
+def events_on_the_bus_are_those_that_were_committed(records: Sequence[Record], facts: Facts) -> list[Violation]:
+    """Each published event has been delivered, at least once, and nothing else has."""
+    if facts.delivered is None:
+        return []
+    committed = {event["id"] for event in facts.events}
+    published = {event["id"] for event in facts.events if event["state"] == "published"}
+    rule = "events_on_the_bus_are_those_that_were_committed"
+    lost = [Violation(rule, each, "it is published and was never delivered") for each in published - facts.delivered]
+    return lost + [Violation(rule, each, "it was delivered and not committed") for each in facts.delivered - committed]
+
+
 def events_tell_what_is_true(records: Sequence[Record], facts: Facts) -> list[Violation]:
     """Each event has its own id and is published; every step of a trip and every request has one, and no other."""
     found = [

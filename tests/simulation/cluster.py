@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from tests.e2e.engine_process import EngineProcess
 from tests.simulation.history import Body
 from tests.simulation.http import Mint
 from tests.simulation.proxy import Proxy
+from tests.simulation.skew import Skew, compiler
 
-START_S = 120.0
+START_S = 240.0
+ENGINE_KINDS = frozenset({"kill", "kill twice", "pause", "drain"})
+CLOCK_KINDS = frozenset({"clock ahead", "clock behind"})
+
+Disturbance = Callable[[float], Awaitable[None]]
 
 
 class Member(Protocol):
     """A process, or a server of several, that faults can hit."""
 
     name: str
+    kinds: frozenset[str]  # of faults that can hit it
 
     @property
     def pid(self) -> int: ...
@@ -47,6 +54,10 @@ class Member(Protocol):
         """SIGCONT."""
         ...
 
+    def shift(self, seconds: float) -> None:
+        """Its wall's clock is so far ahead from now on, or behind; for those whose kinds say so."""
+        ...
+
 
 class Cluster(Protocol):
     """The engine, whatever it consists of. Clients reach it over the proxies alone."""
@@ -55,11 +66,6 @@ class Cluster(Protocol):
     def members(self) -> Mapping[str, Member]: ...
     @property
     def links(self) -> Mapping[str, Proxy]: ...
-    @property
-    def skew_s(self) -> float:
-        """How far its clocks may have been apart so far."""
-        ...
-
     @property
     def api_url(self) -> str: ...
     @property
@@ -83,17 +89,30 @@ class Cluster(Protocol):
         """Every event in the order of its commit, with the `state` of its row, read past the engine."""
         ...
 
-    def logs(self) -> Sequence[str]:
+    async def delivered(self) -> set[str] | None:
+        """Ids of the events that are on the bus, where the bus keeps them; read past the engine."""
+        ...
+
+    def disturbances(self) -> Mapping[str, Disturbance]:
+        """Whatever else can be done to it for so many seconds, by name."""
+        ...
+
+    def logs(self) -> Sequence[Path]:
         """Where its processes write, for whoever has to find out."""
         ...
 
 
 class EngineMember:
-    """A `hexcab serve`."""
+    """A `hexcab serve`. Its clock can be made wrong where there is a C compiler."""
 
-    def __init__(self, name: str, process: EngineProcess) -> None:
+    def __init__(self, name: str, process: EngineProcess, folder: Path) -> None:
         self.name = name
         self.process = process
+        self.kinds = ENGINE_KINDS
+        if compiler() is not None:
+            self._skew = Skew(folder, name)
+            process.environment |= self._skew.environment()
+            self.kinds |= CLOCK_KINDS
 
     @property
     def pid(self) -> int:
@@ -120,6 +139,9 @@ class EngineMember:
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
+
+    def shift(self, seconds: float) -> None:
+        self._skew.set(seconds)
 
     def _signal(self, number: signal.Signals) -> None:
         assert self.process.process is not None

@@ -14,7 +14,7 @@ import psutil
 from runtime.auth import Scope, Tokens
 from runtime.datadir import DataDir
 from tests.e2e.engine_process import EngineProcess
-from tests.simulation.cluster import EngineMember
+from tests.simulation.cluster import Disturbance, EngineMember
 from tests.simulation.history import Body
 from tests.simulation.http import Mint
 from tests.simulation.proxy import Proxy
@@ -24,6 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "location": {"max_frames_per_s": 100.0},
     "dispatch": {"offer_s": 3.0, "request_s": 20.0, "retry_s": 1.0, "busy_shown_s": 2.0},
     "trips": {"archive_every_s": 7.0},
+    "runtime": {"relay_max_retry_s": 5.0},
 }
 _TOKEN_S = 86_400.0
 
@@ -34,13 +35,12 @@ class Embedded:
     def __init__(self, data_dir: Path, home: Path | None = None, *, ping_interval_s: float = 1.0) -> None:
         location = {**SETTINGS["location"], "ping_interval_s": ping_interval_s}
         self._process = EngineProcess(data_dir, settings={**SETTINGS, "location": location}, home=home)
-        self._engine = EngineMember("engine", self._process)
+        self._engine = EngineMember("engine", self._process, data_dir.parent)
         self.members: Mapping[str, EngineMember] = {"engine": self._engine}
         self.links: Mapping[str, Proxy] = {
             "riders": Proxy("127.0.0.1", self._process.port),
             "drivers": Proxy("127.0.0.1", self._process.gateway_port),
         }
-        self.skew_s = 0.0
 
     @property
     def api_url(self) -> str:
@@ -82,8 +82,14 @@ class Embedded:
     async def events(self) -> list[Body]:
         return await asyncio.to_thread(self._read_outbox)
 
-    def logs(self) -> Sequence[str]:
-        return [str(self._process.log)]
+    async def delivered(self) -> set[str] | None:
+        return None  # its bus is in memory
+
+    def disturbances(self) -> Mapping[str, Disturbance]:
+        return {}
+
+    def logs(self) -> Sequence[Path]:
+        return [self._process.log]
 
     def _read_outbox(self) -> list[Body]:
         connection = sqlite3.connect(f"file:{self._process.data_dir / 'hexcab.db'}?mode=ro", uri=True, timeout=10)

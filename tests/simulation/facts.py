@@ -32,7 +32,7 @@ class Facts(msgspec.Struct):
     trails: dict[str, list[Spot]] = {}
     rides_of: dict[str, list[str]] = {}  # a rider's or driver's trips over all pages, newest first
     events: list[Body] = []  # in the order of their commits, each with the `state` of its row
-    skew_s: float = 0.0  # how far the clocks of the engine's hosts may have been apart
+    delivered: set[str] | None = None  # ids of the events on the bus, where that keeps them
 
 
 class Named(NamedTuple):

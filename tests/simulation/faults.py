@@ -12,6 +12,8 @@ from typing import NamedTuple
 from tests.simulation.cluster import Cluster, Member
 from tests.simulation.proxy import Proxy
 
+SHIFT_S = 5.0  # of a wrong clock: longer than an offer lives
+
 
 class Fault(NamedTuple):
     """One fault of a schedule; `seconds` of wall time from its beginning to its repair."""
@@ -29,6 +31,8 @@ class Fault(NamedTuple):
             _OF_LINKS[self.kind](link)
             await asyncio.sleep(self.seconds)
             link.heal()
+        elif self.kind == DISTURB:
+            await cluster.disturbances()[self.target](self.seconds)
         else:
             assert self.kind == KILL_CHILD
             if (pid := cluster.children().get(self.target)) is not None:
@@ -63,12 +67,23 @@ async def _drain(member: Member, seconds: float) -> None:
     await member.start()
 
 
-KILL_CHILD = "kill a child"
+def _clock(shift_s: float) -> Callable[[Member, float], Awaitable[None]]:
+    async def wrong(member: Member, seconds: float) -> None:
+        member.shift(shift_s)
+        await asyncio.sleep(seconds)
+        member.shift(0.0)
+
+    return wrong
+
+
+KILL_CHILD, DISTURB = "kill a child", "deliver"
 _OF_MEMBERS: dict[str, Callable[[Member, float], Awaitable[None]]] = {
     "kill": _kill,
     "kill twice": _kill_twice,
     "pause": _pause,
     "drain": _drain,
+    "clock ahead": _clock(SHIFT_S),
+    "clock behind": _clock(-SHIFT_S),
 }
 _OF_LINKS: dict[str, Callable[[Proxy], None]] = {
     "cut": Proxy.cut,
@@ -84,7 +99,10 @@ _SECONDS = {  # the shortest and the longest
     "kill twice": (0.2, 2.5),
     "pause": (1.0, 9.0),
     "drain": (0.0, 2.0),
+    "clock ahead": (5.0, 10.0),
+    "clock behind": (5.0, 10.0),
     KILL_CHILD: (2.0, 4.0),
+    DISTURB: (3.0, 8.0),
     "cut": (1.0, 8.0),
     "reset": (1.0, 1.0),
     "stall up": (2.0, 10.0),
@@ -98,9 +116,10 @@ _SECONDS = {  # the shortest and the longest
 def possible(cluster: Cluster) -> list[tuple[str, str]]:
     """Every kind and target that this cluster offers."""
     return (
-        [(kind, name) for kind in _OF_MEMBERS for name in cluster.members]
+        [(kind, name) for name, member in cluster.members.items() for kind in sorted(member.kinds)]
         + [(kind, name) for kind in _OF_LINKS for name in cluster.links]
         + [(KILL_CHILD, name) for name in cluster.children()]
+        + [(DISTURB, name) for name in cluster.disturbances()]
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from tests.simulation.violation import Violation
 
 _PLACES, _WITHIN_M = 60, 500.0
 _REST_S = 150.0  # for rides under way to end: an ailing engine may need several of its own time-outs
-_SETTLE_S = 60.0  # for the events and prices that follow
+_SETTLE_S = 120.0  # for the events and prices that follow
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class Run:
         assert self._crowd is not None
         busy = await self._crowd.rest(_REST_S)
         facts = await self._settled(everything)
-        facts.skew_s = self.cluster.skew_s
+        facts.delivered = await self.cluster.delivered()
         found = [Violation("it_comes_to_rest", who, "still under way") for who in busy]
         found += judge(self.history.records, facts)
         new = [each for each in found if each not in self.violations]
@@ -139,7 +140,9 @@ class Run:
         path = self.folder / f"history-{self.seed}-{len(self.kept) + 1}.jsonl"
         self.history.write(path)
         lines = [f"{each.rule}: {each.about}: {each.detail}" for each in found]
-        path.with_suffix(".txt").write_text("\n".join([f"seed {self.seed}, {where}", *lines, *self.cluster.logs()]))
+        path.with_suffix(".txt").write_text("\n".join([f"seed {self.seed}, {where}", *lines, ""]))
+        for log in self.cluster.logs():
+            shutil.copy(log, self.folder / f"{path.stem}-{log.name}")
         self.kept.append(path)
 
 

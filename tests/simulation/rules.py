@@ -28,6 +28,7 @@ RULES: tuple[Rule, ...] = (
     check_pings.acked_pings_of_a_trip_are_in_its_trail,
     check_events.a_search_ends_in_one_event,
     check_events.events_tell_what_is_true,
+    check_events.events_on_the_bus_are_those_that_were_committed,
 )
 
 

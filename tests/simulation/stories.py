@@ -18,7 +18,7 @@ class Story:
     def __init__(self) -> None:
         self.now = 0.0
         self.history = History(lambda: self.now)
-        self.facts = Facts()
+        self.facts = Facts(delivered=set())
         self._seq: dict[str, int] = {}
         self._count = 0
 
@@ -86,11 +86,12 @@ class Story:
         asked = self.history.invoke(trip["driver_id"], call, trip_id=trip_id)
         self._tick()
         trip |= {column: self._time(), "status": status}
-        self._event(event, f"{event}:{trip_id}", trip_id=trip_id, request_id=trip["request_id"])
+        whose = {name: trip[name] for name in ("trip_id", "request_id", "rider_id", "driver_id")}
+        self._event(event, f"{event}:{trip_id}", **whose)
         asked.ok(**digest(trip))
         if call == "complete":
             trip |= {"fare": FARE, "events": [{"type": "fare_fixed"}]}
-            self._event("FareFixed", f"fare:{trip_id}", trip_id=trip_id, request_id=trip["request_id"])
+            self._event("FareFixed", f"fare:{trip_id}", **whose)
             self.history.news(trip["rider_id"], "trip", **digest(trip))
 
     def ride(self, rider_id: str, driver_id: str) -> str:
@@ -130,6 +131,8 @@ class Story:
 
     def _event(self, type_: str, event_id: str, **fields: Any) -> None:
         self.facts.events.append({"type": type_, "id": event_id, "state": "published", **fields})
+        assert self.facts.delivered is not None
+        self.facts.delivered.add(event_id)
 
     def _tick(self) -> None:
         self.now += 1.0

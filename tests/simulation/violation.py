@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 from tests.simulation.history import Body, Record
@@ -12,6 +11,7 @@ ENDED = frozenset({"no_driver", "cancelled", "expired"})  # requests without a t
 OVER = ENDED | {"assigned"}
 ACTIVE = frozenset({"assigned", "arrived", "riding"})
 ENDINGS = ("complete", "cancel_trip")  # calls that may end a trip; nothing else does
+TRIP_ENDS = ("TripCompleted", "TripCancelled")  # events
 FAR = float("inf")
 Spans = dict[str, list[tuple[float, float, str]]]  # by person: begin, end, of what
 
@@ -29,11 +29,6 @@ def told_trips(records: Sequence[Record]) -> Iterator[tuple[Record, Body]]:
     for record in records:
         if record.type in ("ok", "news") and "driver_id" in record.told and "trip_id" in record.told:
             yield record, record.told
-
-
-def seconds(at: str | None) -> float | None:
-    """A time of the API as epoch seconds."""
-    return None if at is None else datetime.fromisoformat(at).timestamp()
 
 
 def first_seen(records: Sequence[Record]) -> dict[str, float]:
@@ -63,13 +58,13 @@ def first_endings(records: Sequence[Record]) -> dict[str, float]:
     return found
 
 
-def overlaps(rule: str, spans: Mapping[str, list[tuple[float, float, str]]], allowed_s: float = 0.0) -> list[Violation]:
-    """Violations for people of whom two spans overlap by more than is allowed."""
+def overlaps(rule: str, spans: Mapping[str, list[tuple[float, float, str]]]) -> list[Violation]:
+    """Violations for people of whom two spans overlap."""
     found = []
     for who, times in spans.items():
         latest_end, latest = -FAR, ""
         for began, ended, what in sorted(times):
-            if latest_end - began > allowed_s:
+            if latest_end > began:
                 found.append(Violation(rule, who, f"{latest} ends {latest_end - began:.3f} s after {what} begins"))
             if ended > latest_end:
                 latest_end, latest = ended, what

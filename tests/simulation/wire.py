@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable
 from typing import Any
@@ -107,7 +106,8 @@ class Wire:
             self._connection.drop()
 
     async def _once(self) -> None:
-        connection = _Connection(lambda message: self.heard(message))
+        # it must be ours before the handshake is over: the welcome may come in one piece with it
+        connection = self._connection = _Connection(lambda message: self.heard(message))
         try:
             await ws_connect(
                 lambda: connection,
@@ -123,16 +123,16 @@ class Wire:
             )
         except (OSError, EOFError, WSError):  # TimeoutError is an OSError
             self.failed += 1
+            self._connection = None
             return
         if not connection.is_open and not connection.ended.done():  # ended before its handshake: picows raises nothing
             self.failed += 1
+            self._connection = None
             return
-        self._connection = connection
         self.opened += 1
         try:
             await connection.ended
         finally:
+            connection.drop()
             self._connection = None
-            with contextlib.suppress(asyncio.CancelledError):
-                connection.drop()
             self.lost()
