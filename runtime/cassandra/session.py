@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from cassandra import OperationTimedOut
@@ -17,7 +17,7 @@ from cassandra.cluster import ResultSet
 
 from core.errors import Unavailable
 from runtime.cassandra.answers import Answers
-from runtime.cassandra.batches import packed
+from runtime.cassandra.batches import Packer, bound
 from runtime.cassandra.cluster import reason
 from runtime.cassandra.link import BROKEN, WRONG, Link, away
 from runtime.cassandra.tables import Table
@@ -73,7 +73,7 @@ class Cassandra:
     async def rows(self, cql: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         """Every row of a SELECT, page by page. Raises Unavailable."""
         session = self._link.session
-        statement = (await self._prepare(session, cql)).bind(values)
+        statement = (self._known(session, cql) or await self._prepare(session, cql)).bind(values)
         found: list[tuple[Any, ...]] = []
         page: bytes | None = None
         while True:
@@ -89,22 +89,24 @@ class Cassandra:
         Raises Unavailable: some rows may be written then.
         """
         session = self._link.session
+        packer = Packer(session, self._settings)
         try:
             async with asyncio.TaskGroup() as sent:
-                async for statement in packed(self._bound(session, writes), session, self._settings):
+                for number, (cql, values) in enumerate(writes, 1):
+                    prepared = self._known(session, cql) or await self._prepare(session, cql)
+                    if (full := packer.add(bound(prepared, values))) is not None:
+                        sent.create_task(self._ask(session, full))
+                    if number % _YIELD_EVERY == 0:
+                        await asyncio.sleep(0)
+                for statement in packer.rest():
                     sent.create_task(self._ask(session, statement))
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None
 
-    async def _bound(self, session: Any, writes: Sequence[Write]) -> AsyncIterator[Any]:
-        for number, (cql, values) in enumerate(writes, 1):
-            yield (await self._prepare(session, cql)).bind(values)
-            if number % _YIELD_EVERY == 0:
-                await asyncio.sleep(0)
+    def _known(self, session: Any, cql: str) -> Any:
+        return self._prepared.get(cql) if session is self._prepared_on else None
 
     async def _prepare(self, session: Any, cql: str) -> Any:
-        if session is self._prepared_on and cql in self._prepared:
-            return self._prepared[cql]
         async with self._preparing:
             if session is not self._prepared_on:
                 self._prepared, self._prepared_on = {}, session

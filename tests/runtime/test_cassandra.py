@@ -17,9 +17,9 @@ import pytest
 from cassandra import InvalidRequest
 
 from core.errors import BadFile, Unavailable
-from runtime.cassandra import Cassandra, Table, Write
+from runtime.cassandra import UNSET, Cassandra, Table, Write
 from runtime.cassandra.answers import Answers
-from runtime.cassandra.batches import packed
+from runtime.cassandra.batches import Packer
 from runtime.cassandra_settings import CassandraSettings
 from runtime.services.manager import Services
 from tests.servers.engines import PATIENT_S, OwnCassandra, cassandra_session, cassandra_settings
@@ -116,39 +116,35 @@ async def test_answers_of_another_thread_reach_those_who_still_wait() -> None:
         assert [await future for future in futures[:7] + futures[8:]] == [*range(7), *range(8, 1_000)]
 
 
-def bound(key: bytes, owners: str, size: int = 10) -> Any:
-    return SimpleNamespace(routing_key=key, owners=owners, values=[key, b"x" * (size - len(key))])
+def row(key: bytes, owners: str, size: int = 10) -> Any:
+    return SimpleNamespace(routing_key=key, owners=owners, values=[key, b"x" * (size - len(key)), None, UNSET])
 
 
-async def packs(rows: list[Any], **limits: int) -> list[list[bytes]]:
+def packs(rows: list[Any], **limits: int) -> list[list[bytes]]:
     """The keys of each statement."""
 
     def replicas(_keyspace: str, key: bytes) -> list[Any]:
         return [SimpleNamespace(address=address) for address in owners[key]]
 
-    async def each() -> AsyncIterator[Any]:
-        for row in rows:
-            yield row
-
-    owners = {row.routing_key: row.owners for row in rows}
+    owners = {each.routing_key: each.owners for each in rows}
     session = SimpleNamespace(cluster=SimpleNamespace(metadata=SimpleNamespace(get_replicas=replicas)))
-    settings = CassandraSettings(**limits)  # type: ignore[arg-type]
-    made = [statement async for statement in packed(each(), session, settings, batch=list)]
-    return [[row.routing_key for row in (rows if isinstance(rows, list) else [rows])] for rows in made]
+    packer = Packer(session, CassandraSettings(**limits), batch=list)  # type: ignore[arg-type]
+    made = [full for each in rows if (full := packer.add(each)) is not None] + list(packer.rest())
+    return [[each.routing_key for each in (full if isinstance(full, list) else [full])] for full in made]
 
 
-async def test_rows_are_batched_with_those_of_the_same_owners_alone() -> None:
-    rows = [bound(b"a", "12"), bound(b"b", "23"), bound(b"a", "12"), bound(b"c", "12"), bound(b"d", "31")]
-    assert sorted(await packs(rows)) == [[b"a", b"a", b"c"], [b"b"], [b"d"]]
+def test_rows_are_batched_with_those_of_the_same_owners_alone() -> None:
+    rows = [row(b"a", "12"), row(b"b", "23"), row(b"a", "12"), row(b"c", "12"), row(b"d", "31")]
+    assert sorted(packs(rows)) == [[b"a", b"a", b"c"], [b"b"], [b"d"]]
 
 
-async def test_a_batch_is_bounded_in_rows_bytes_and_partitions() -> None:
-    one = [bound(b"a", "1") for _ in range(45)]
-    assert [len(each) for each in await packs(one, batch_rows=20)] == [20, 20, 5]
-    assert [len(each) for each in await packs(one, batch_rows=40, batch_bytes=105)] == [10, 10, 10, 10, 5]
-    many = [bound(bytes([number]), "1") for number in range(25)]
-    assert [len(each) for each in await packs(many, batch_rows=100)] == [10, 10, 5]
-    assert [len(each) for each in await packs([bound(b"a", "1", 9_000)] * 2)] == [1, 1]
+def test_a_batch_is_bounded_in_rows_bytes_and_partitions() -> None:
+    one = [row(b"a", "1") for _ in range(45)]
+    assert [len(each) for each in packs(one, batch_rows=20)] == [20, 20, 5]
+    assert [len(each) for each in packs(one, batch_rows=40, batch_bytes=105)] == [10, 10, 10, 10, 5]
+    many = [row(bytes([number]), "1") for number in range(25)]
+    assert [len(each) for each in packs(many, batch_rows=100)] == [10, 10, 5]
+    assert [len(each) for each in packs([row(b"a", "1", 9_000)] * 2)] == [1, 1]
 
 
 # with a server
