@@ -61,7 +61,8 @@ class Partition:
             return
         self.offsets.take(offset, event.at)
         if self._handling.outlet.wants(event):
-            self._feed.offer(Entry(offset + 1, event))  # a feed begins after row 0
+            self._feed.reach(offset + 1)  # a feed begins after row 0
+            self._feed.offer(Entry(offset + 1, event))
         else:
             self._done(offset)
 

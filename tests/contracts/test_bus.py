@@ -23,6 +23,7 @@ from runtime.kafka.bus import KafkaBus
 from runtime.kafka.handling import DeadLetter
 from runtime.kafka.topics import topics_of
 from runtime.kafka_settings import KafkaSettings
+from runtime.lease import Lease
 from runtime.outbox import Relay
 from runtime.settings import RuntimeSettings
 from runtime.sql import Database, outbox
@@ -46,7 +47,7 @@ class World:
 
     async def start(self, groups: Collection[str] | None = None) -> None:
         await self.bus.start(groups)
-        self.relay = Relay(self.store, self.bus, self.clock, SETTINGS, random.Random(1))
+        self.relay = Relay(Lease(self.store, "relay", "the test"), self.bus, self.clock, SETTINGS, random.Random(1))
         self.relay.start()
 
     async def publish(self, *events: Event) -> None:

@@ -16,6 +16,7 @@ import pytest
 from core.errors import InvalidInput, Unavailable
 from runtime.clocks import SystemClock
 from runtime.kafka_settings import KafkaSettings
+from runtime.lease import Lease
 from runtime.outbox import Relay
 from runtime.services.manager import Services
 from runtime.sql import Database
@@ -88,7 +89,7 @@ async def test_the_outbox_grows_while_a_broker_is_dead_and_drains_when_it_is_bac
             tx.publish(*(event(n, f"req_{n % 7}", f"region {n % 7}") for n in numbers))
 
     async with running(process):
-        relay = Relay(store, process.bus, SystemClock(), RETRIES, random.Random(1))
+        relay = Relay(Lease(store, "relay", "the test"), process.bus, SystemClock(), RETRIES, random.Random(1))
         relay.start()
         await book(range(100))
         await until(lambda: len(process.heard) == 100 and ownership.in_doubt_since is None)
