@@ -51,20 +51,18 @@ TABLES = (
 )
 
 _COLUMNS = "ts, seq, lat, lng, heading, speed, accuracy"
-_ADD_TRIP = f"INSERT INTO pings_by_trip (trip_id, driver_id, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_ADD_IDLE = (
-    f"INSERT INTO idle_pings_by_driver (driver_id, day, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TTL ?"
-)
-_ADD_DAY = "INSERT INTO trip_days_by_driver (driver_id, day, trip_id) VALUES (?, ?, ?)"
+_ADD_TRIP = f"INSERT INTO KEYSPACE.pings_by_trip (trip_id, driver_id, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_IDLE = f"INSERT INTO KEYSPACE.idle_pings_by_driver (driver_id, day, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TTL ?"
+_ADD_DAY = "INSERT INTO KEYSPACE.trip_days_by_driver (driver_id, day, trip_id) VALUES (?, ?, ?)"
 _SET_LAST = (
-    "INSERT INTO last_positions (driver_id, ts, seq, lat, lng, heading, speed, online, trip_id)"
+    "INSERT INTO KEYSPACE.last_positions (driver_id, ts, seq, lat, lng, heading, speed, online, trip_id)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
 )
-_OF_TRIP = f"SELECT {_COLUMNS} FROM pings_by_trip WHERE trip_id = ?"
-_OF_TRIP_IN = f"SELECT {_COLUMNS}, driver_id FROM pings_by_trip WHERE trip_id = ? AND ts >= ? AND ts < ?"
-_OF_DAY = f"SELECT {_COLUMNS} FROM idle_pings_by_driver WHERE driver_id = ? AND day = ? AND ts >= ? AND ts < ?"
-_DAYS = "SELECT trip_id FROM trip_days_by_driver WHERE driver_id = ? AND day >= ? AND day <= ?"
-_LAST = "SELECT seq, ts, lat, lng, heading, speed, online, trip_id FROM last_positions WHERE driver_id = ?"
+_OF_TRIP = f"SELECT {_COLUMNS} FROM KEYSPACE.pings_by_trip WHERE trip_id = ?"
+_OF_TRIP_IN = f"SELECT {_COLUMNS}, driver_id FROM KEYSPACE.pings_by_trip WHERE trip_id = ? AND ts >= ? AND ts < ?"
+_OF_DAY = f"SELECT {_COLUMNS} FROM KEYSPACE.idle_pings_by_driver WHERE driver_id = ? AND day = ? AND ts >= ? AND ts < ?"
+_DAYS = "SELECT trip_id FROM KEYSPACE.trip_days_by_driver WHERE driver_id = ? AND day >= ? AND day <= ?"
+_LAST = "SELECT seq, ts, lat, lng, heading, speed, online, trip_id FROM KEYSPACE.last_positions WHERE driver_id = ?"
 
 
 class CassandraTrail:

@@ -24,6 +24,7 @@ from runtime.cassandra.tables import Table
 from runtime.cassandra_settings import CassandraSettings
 
 _GRACE_S = 1.0  # the driver keeps the time itself; this guards against an answer that it loses
+_KEYSPACE = "KEYSPACE."
 _YIELD_EVERY = 100  # rows bound without a break for the rest of the loop
 
 
@@ -37,6 +38,8 @@ class Write(NamedTuple):
 class Cassandra:
     """Cassandra as the rooms' adapters use it. It connects in the background, for as long as it takes.
 
+    Statements call their tables KEYSPACE.name: which keyspace that is, is a setting.
+
     Until it is connected, and whenever Cassandra is away, each call raises Unavailable store_unavailable.
     Make and use it inside one running event loop.
     """
@@ -45,6 +48,7 @@ class Cassandra:
         """`tables` of all rooms that use it. Raises BadFile when a file of the TLS settings cannot be used."""
         self._settings = settings
         self._rng = rng
+        self._prefix = f"{settings.keyspace}."
         self._link = Link(settings, tables, rng)
         self._loop = asyncio.get_running_loop()
         self._answers = Answers(self._loop)
@@ -112,7 +116,7 @@ class Cassandra:
                 self._prepared, self._prepared_on = {}, session
             if cql not in self._prepared:
                 try:
-                    prepared = await self._link.apart(session.prepare, cql, None, self._settings.keyspace)
+                    prepared = await self._link.apart(session.prepare, cql.replace(_KEYSPACE, self._prefix))
                 except WRONG:
                     raise
                 except BROKEN as error:

@@ -146,7 +146,7 @@ async def test_in_cassandra_a_trip_missing_from_one_table_is_not_verified(
         archive = CassandraTripArchive(cassandra)
         await archive.put([trip(1), trip(2)])
         assert await archive.verified([trip(1), trip(2)]) == [trip(1), trip(2)]
-        await cassandra.rows(f"DELETE FROM {row[0]} WHERE {row[1]}", ())
+        await cassandra.rows(f"DELETE FROM KEYSPACE.{row[0]} WHERE {row[1]}", ())
         assert await archive.verified([trip(1), trip(2)]) == [trip(2)]
 
 
@@ -159,7 +159,7 @@ async def test_in_cassandra_a_trip_that_no_list_would_find_is_not_verified(
         archive = CassandraTripArchive(cassandra)
         await archive.put([trip(1)])
         who = {"rider": "rdr_1", "driver": "drv_1"}[party]
-        await cassandra.rows(f"DELETE FROM trip_spans WHERE party = '{party}' AND person_id = '{who}'", ())
+        await cassandra.rows(f"DELETE FROM KEYSPACE.trip_spans WHERE party = '{party}' AND person_id = '{who}'", ())
         assert await archive.verified([trip(1)]) == []
 
 

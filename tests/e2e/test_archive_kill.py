@@ -9,14 +9,17 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from app.schema import upgrade
 from core.ids import Ids
+from location.adapters.cassandra import TABLES as TRAIL_TABLES
 from runtime.cassandra_settings import CassandraSettings
 from runtime.clocks import ManualClock
 from runtime.datadir import DataDir
 from runtime.sql import Database
+from tests.e2e.engine_process import hexcab
 from tests.servers.engines import cassandra_session, cassandra_settings
 from tests.trips.test_archiver import check_nothing_lost_or_doubled, fill
 from tests.trips.world import World
@@ -42,6 +45,13 @@ async def world(tmp_path: Path, clock: ManualClock, ids: Ids, settings: Cassandr
     await database.close()
 
 
+def write_settings(folder: Path, settings: CassandraSettings) -> None:
+    (folder / "settings.toml").write_text(
+        f'[cassandra]\nhosts = "{settings.hosts}"\nport = {settings.port}\nkeyspace = "{settings.keyspace}"\n'
+        'replication = "1"\nrequest_timeout_s = 20.0\nschema_timeout_s = 30.0\n[trips]\narchive_batch = 3\n'
+    )
+
+
 async def archiving(folder: Path) -> asyncio.subprocess.Process:
     words = ["-m", "app.cli", "archive", "run", "--data-dir", str(folder), "--settings", str(folder / "settings.toml")]
     return await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.PIPE)
@@ -50,10 +60,7 @@ async def archiving(folder: Path) -> asyncio.subprocess.Process:
 async def test_archivers_that_run_at_once_and_are_killed_lose_and_double_nothing(
     world: World, tmp_path: Path, settings: CassandraSettings
 ) -> None:
-    (tmp_path / "settings.toml").write_text(
-        f'[cassandra]\nhosts = "{settings.hosts}"\nport = {settings.port}\nkeyspace = "{settings.keyspace}"\n'
-        'replication = "1"\nrequest_timeout_s = 20.0\n[trips]\narchive_batch = 3\n'
-    )
+    write_settings(tmp_path, settings)
     trips = await fill(world, TRIPS)
     rng = random.Random(seed := random.SystemRandom().randrange(10_000))
     killed_in_the_middle = 0
@@ -78,3 +85,21 @@ async def test_archivers_that_run_at_once_and_are_killed_lose_and_double_nothing
     assert await world.live.count_ended() == 0
     assert await world.archive.verified(trips) == trips
     await check_nothing_lost_or_doubled(world, trips)
+
+
+async def test_an_upgrade_makes_the_tables_of_cassandra_and_says_when_it_is_away(
+    tmp_path: Path, settings: CassandraSettings
+) -> None:
+    words = ["db", "upgrade", "--data-dir", str(tmp_path / "data"), "--settings", str(tmp_path / "settings.toml")]
+    settings = msgspec.structs.replace(settings, keyspace=f"{settings.keyspace}_new")
+    write_settings(tmp_path, settings)
+    done = await asyncio.to_thread(hexcab, *words)
+    assert done.returncode == 0, done.stderr
+    async with cassandra_session(settings, []) as cassandra:
+        for table in (*TRAIL_TABLES, *TABLES):
+            assert await cassandra.rows(f"SELECT * FROM KEYSPACE.{table.name} LIMIT 1", ()) == []
+        await cassandra.rows(f"DROP KEYSPACE {settings.keyspace}", ())
+    away = tmp_path / "settings.toml"
+    away.write_text('[cassandra]\nhosts = "127.0.0.1"\nport = 1\nschema_timeout_s = 1.0\n')
+    done = await asyncio.to_thread(hexcab, *words)
+    assert (done.returncode, done.stderr.startswith("hexcab: Cassandra is away: no node can be used")) == (1, True)

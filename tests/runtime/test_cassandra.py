@@ -26,9 +26,9 @@ from tests.servers.engines import PATIENT_S, OwnCassandra, cassandra_session, ca
 
 NOTES = Table("notes", "name text PRIMARY KEY, body text", "comment = 'of a test'")
 LINES = Table("lines", "book text, n int, body text, PRIMARY KEY ((book), n)", "comment = 'of a test'")
-PUT_NOTE = "INSERT INTO notes (name, body) VALUES (?, ?)"
-PUT_LINE = "INSERT INTO lines (book, n, body) VALUES (?, ?, ?)"
-LIST_LINES = "SELECT n, body FROM lines WHERE book = ?"
+PUT_NOTE = "INSERT INTO KEYSPACE.notes (name, body) VALUES (?, ?)"
+PUT_LINE = "INSERT INTO KEYSPACE.lines (book, n, body) VALUES (?, ?, ?)"
+LIST_LINES = "SELECT n, body FROM KEYSPACE.lines WHERE book = ?"
 
 
 def note(name: str, body: str = "") -> Write:
@@ -36,7 +36,7 @@ def note(name: str, body: str = "") -> Write:
 
 
 async def body_of(cassandra: Cassandra, name: str) -> str | None:
-    rows = await cassandra.rows("SELECT body FROM notes WHERE name = ?", (name,))
+    rows = await cassandra.rows("SELECT body FROM KEYSPACE.notes WHERE name = ?", (name,))
     return rows[0][0] if rows else None
 
 
@@ -80,7 +80,7 @@ async def test_while_nothing_is_connected_every_call_says_so_at_once() -> None:
     with pytest.raises(Unavailable, match="no node can be used"):
         await cassandra.ready(1.0)
     with pytest.raises(Unavailable, match="no node can be used"):
-        await cassandra.rows("SELECT body FROM notes", ())
+        await cassandra.rows("SELECT body FROM KEYSPACE.notes", ())
     with pytest.raises(Unavailable):
         await cassandra.check()
     await cassandra.close()
@@ -201,7 +201,7 @@ async def main():
     cassandra.start()
     await cassandra.ready(120)
     for table in tables:
-        await cassandra.rows(f"INSERT INTO {table.name} (a, b) VALUES (?, ?)", (sys.argv[4], "x"))
+        await cassandra.rows(f"INSERT INTO KEYSPACE.{table.name} (a, b) VALUES (?, ?)", (sys.argv[4], "x"))
     await cassandra.close()
 
 asyncio.run(main())
@@ -220,7 +220,7 @@ async def test_processes_that_make_the_tables_at_the_same_time_get_the_same_ones
         assert process.returncode == 0, said.decode()
     async with cassandra_session(cassandra_settings(cassandra_address, name), []) as cassandra:
         for n in range(6):
-            assert len(await cassandra.rows(f"SELECT a FROM t{n}", ())) == 4
+            assert len(await cassandra.rows(f"SELECT a FROM KEYSPACE.t{n}", ())) == 4
         await cassandra.rows(f"DROP KEYSPACE {name}", ())
 
 

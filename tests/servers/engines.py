@@ -37,7 +37,7 @@ async def cassandra_session(settings: CassandraSettings, tables: Sequence[Table]
     try:
         await cassandra.ready(PATIENT_S)
         for table in tables:
-            await cassandra.rows(f"TRUNCATE {table.name}", ())
+            await cassandra.rows(f"TRUNCATE KEYSPACE.{table.name}", ())
         yield cassandra
     finally:
         await cassandra.close()

@@ -42,16 +42,20 @@ TABLES = (
 
 _PARTIES = ("rider", "driver")
 _KEY = "person_id = ? AND span = ?"
-_PUT_TRIP = "INSERT INTO trips_by_trip (trip_id, body) VALUES (?, ?)"
-_PUT = {who: f"INSERT INTO trips_by_{who} (person_id, span, trip_id, body) VALUES (?, ?, ?, ?)" for who in _PARTIES}
-_PUT_SPAN = "INSERT INTO trip_spans (party, person_id, span) VALUES (?, ?, ?)"
-_GET_TRIP = "SELECT body FROM trips_by_trip WHERE trip_id = ?"
-_GET = {who: f"SELECT body FROM trips_by_{who} WHERE {_KEY} AND trip_id = ?" for who in _PARTIES}
-_GET_SPAN = "SELECT span FROM trip_spans WHERE party = ? AND person_id = ? AND span = ?"
-_SPANS = "SELECT span FROM trip_spans WHERE party = ? AND person_id = ?"
+_PUT_TRIP = "INSERT INTO KEYSPACE.trips_by_trip (trip_id, body) VALUES (?, ?)"
+_PUT = {
+    who: f"INSERT INTO KEYSPACE.trips_by_{who} (person_id, span, trip_id, body) VALUES (?, ?, ?, ?)" for who in _PARTIES
+}
+_PUT_SPAN = "INSERT INTO KEYSPACE.trip_spans (party, person_id, span) VALUES (?, ?, ?)"
+_GET_TRIP = "SELECT body FROM KEYSPACE.trips_by_trip WHERE trip_id = ?"
+_GET = {who: f"SELECT body FROM KEYSPACE.trips_by_{who} WHERE {_KEY} AND trip_id = ?" for who in _PARTIES}
+_GET_SPAN = "SELECT span FROM KEYSPACE.trip_spans WHERE party = ? AND person_id = ? AND span = ?"
+_SPANS = "SELECT span FROM KEYSPACE.trip_spans WHERE party = ? AND person_id = ?"
 _SPANS_UP_TO = f"{_SPANS} AND span <= ?"
-_LIST = {who: f"SELECT body FROM trips_by_{who} WHERE {_KEY} LIMIT ?" for who in _PARTIES}
-_LIST_BELOW = {who: f"SELECT body FROM trips_by_{who} WHERE {_KEY} AND trip_id < ? LIMIT ?" for who in _PARTIES}
+_LIST = {who: f"SELECT body FROM KEYSPACE.trips_by_{who} WHERE {_KEY} LIMIT ?" for who in _PARTIES}
+_LIST_BELOW = {
+    who: f"SELECT body FROM KEYSPACE.trips_by_{who} WHERE {_KEY} AND trip_id < ? LIMIT ?" for who in _PARTIES
+}
 
 
 class CassandraTripArchive:
