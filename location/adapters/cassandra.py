@@ -52,7 +52,10 @@ TABLES = (
 
 _COLUMNS = "ts, seq, lat, lng, heading, speed, accuracy"
 _ADD_TRIP = f"INSERT INTO KEYSPACE.pings_by_trip (trip_id, driver_id, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_ADD_IDLE = f"INSERT INTO KEYSPACE.idle_pings_by_driver (driver_id, day, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TTL ?"
+_ADD_IDLE = (
+    f"INSERT INTO KEYSPACE.idle_pings_by_driver (driver_id, day, {_COLUMNS}) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TTL ?"
+)
 _ADD_DAY = "INSERT INTO KEYSPACE.trip_days_by_driver (driver_id, day, trip_id) VALUES (?, ?, ?)"
 _SET_LAST = (
     "INSERT INTO KEYSPACE.last_positions (driver_id, ts, seq, lat, lng, heading, speed, online, trip_id)"
