@@ -27,7 +27,7 @@ class Notes:
     async def write(self, writes: Sequence[Write]) -> None:
         if self.fails:
             raise Unavailable("away")
-        self.written.append(sorted({write.cql.split()[2] for write in writes}))
+        self.written.append(sorted({write.cql.split()[2].removeprefix("KEYSPACE.") for write in writes}))
 
 
 def points() -> list[TrailPoint]:
