@@ -72,11 +72,16 @@ class OwnCassandra:
 
     def kill(self) -> None:
         """As a machine that loses its power, save that its disk keeps what it was given."""
-        os.kill(self.node.pid, signal.SIGKILL)
+        self._send(signal.SIGKILL)
 
     def pause(self) -> None:
         """It keeps its connections and answers nothing."""
-        os.kill(self.node.pid, signal.SIGSTOP)
+        self._send(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        os.kill(self.node.pid, signal.SIGCONT)
+        self._send(signal.SIGCONT)
+
+    def _send(self, number: signal.Signals) -> None:
+        pid = self.node.pid
+        assert pid > 0, "it does not run"  # 0 would be everybody of our own group
+        os.kill(pid, number)
