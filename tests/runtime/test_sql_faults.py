@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import asyncmy
 import asyncpg
@@ -52,6 +54,17 @@ class Server:
                 os.kill(process.pid, sign)
         if sign is signal.SIGKILL:
             psutil.wait_procs(family, 10)
+        elif sign is signal.SIGSTOP:  # threads on other processors go on for a moment
+            while not all(stopped(process) for process in family):
+                time.sleep(0.005)
+
+
+def stopped(process: psutil.Process) -> bool:
+    """Whether no thread of the process runs any more; one that has ended counts."""
+    states = [
+        file.read_text("utf-8").rpartition(") ")[2][0] for file in Path(f"/proc/{process.pid}/task").glob("*/stat")
+    ]
+    return all(state in "TtZX" for state in states)
 
 
 @pytest.fixture(params=["postgresql", "mariadb"])
