@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+import uvloop
 from prometheus_client import CollectorRegistry, Counter
 
 from core.errors import Conflict, Unavailable
@@ -226,3 +227,15 @@ async def test_the_address_that_others_are_told_may_be_another_one() -> None:
     house = House(HostSettings(address="edge-1.internal:7000"))
     assert house.server.address == "edge-1.internal:7000"
     await house.server.close()
+
+
+def test_calls_work_on_the_loop_that_the_engine_runs_on() -> None:
+    async def call() -> object:
+        house, calls = House(), HostCalls(TOKEN, SETTINGS)
+        try:
+            return [await calls.call(house.server.address, "echo", number) for number in range(3)]
+        finally:
+            await calls.close()
+            await house.server.close()
+
+    assert uvloop.run(call()) == [0, 1, 2]
