@@ -156,6 +156,17 @@ async def test_a_host_that_was_started_anew_is_reached_again(calls: HostCalls) -
         await calls.call(house.server.address, "echo", 1)
 
 
+async def test_a_host_that_hangs_does_not_hold_up_calls_to_others(house: House) -> None:
+    calls = HostCalls(TOKEN, msgspec.structs.replace(SETTINGS, calls=2))
+    other = House()
+    waiting = [asyncio.create_task(calls.call(house.server.address, "wait", number)) for number in range(4)]
+    assert await calls.call(other.server.address, "echo", 1) == 1
+    house.gate.set()
+    assert await asyncio.gather(*waiting) == list(range(4))
+    await calls.close()
+    await other.server.close()
+
+
 async def test_more_calls_than_may_be_under_way_wait_and_more_than_may_wait_are_refused(house: House) -> None:
     calls = HostCalls(TOKEN, msgspec.structs.replace(SETTINGS, calls=2, calls_waiting=5))
     address = house.server.address
