@@ -21,7 +21,8 @@ from runtime.auth import Identity, Tokens
 from runtime.clocks import ManualClock, ScaledClock
 from runtime.datadir import DataDir
 from runtime.redis import connect
-from runtime.redis_settings import RedisSettings, Settings, load_settings
+from runtime.redis_settings import RedisSettings
+from runtime.settings import Settings, load_settings
 from runtime.telemetry import log_to, trip_id
 from runtime.valkey import LocalValkey
 
