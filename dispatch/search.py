@@ -19,7 +19,7 @@ from dispatch.decide import Choice, Decision
 from dispatch.look import Lookout
 from dispatch.model import Offer, Policy, RequestStatus, RideRequest
 from dispatch.modes import places
-from dispatch.ports import Store
+from dispatch.ports import Store, TripPapers
 from dispatch.settle import Change, Seen
 from dispatch.tell import Teller
 from runtime import telemetry
@@ -33,6 +33,7 @@ class Means:
     """What every search works with."""
 
     store: Store
+    papers: TripPapers
     lookout: Lookout
     teller: Teller
     clock: Clock
@@ -178,11 +179,12 @@ class Search:
             offer = self._draft(request, choice)
             async with self.lock:
                 try:
+                    papers = await means.papers(offer.driver_id, request.quote_id)
                     async with means.store.transaction() as uow:
                         made = await settle.make_offers(uow, [offer], seen)
                         if made is None:
                             return True
-                        change = await settle.accept(uow, self.request_id, offer.offer_id, offer.made_at)
+                        change = await settle.accept(uow, offer, offer.made_at, papers)
                 except (Conflict, NotFound) as error:
                     _log.info("the driver cannot take a trip: %s", error.detail, extra={"driver_id": offer.driver_id})
                     continue

@@ -174,15 +174,20 @@ class LiveDrivers:
                 driver.written_segment = 0
                 driver.placed = False
 
-    def restore(self, positions: Iterable[LastPosition]) -> None:
-        """Go on from the durable log after a restart. Nobody is shown before they have sent a ping again."""
-        for last in positions:
-            driver = self.driver(last.driver_id)
-            if last.ts <= driver.ts:
-                continue
-            driver.seq, driver.ts = last.seq, last.ts
-            driver.lat, driver.lng = last.lat, last.lng
-            driver.online = last.online
+    def restore(self, last: LastPosition) -> None:
+        """Go on from the durable log, where it knows more of a driver: after a restart, or after time on another host.
+
+        The driver is not shown before they have sent a ping again.
+        """
+        driver = self.driver(last.driver_id)
+        if last.ts <= driver.ts:
+            return
+        driver.seq, driver.ts = last.seq, last.ts
+        driver.lat, driver.lng = last.lat, last.lng
+        driver.placed = False
+        if last.online and not driver.online:
+            driver.idle_since = last.ts / 1000.0  # waiting since then at least
+        driver.online = last.online
 
     def take_changes(self, now: float, limit: int) -> list[SupplyChange]:
         """What the store must be told since the last time, of so many drivers at most; the others follow."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from location.model import DriverState, LastPosition, SupplyChange, SupplyRows, Trail, TrailPoint
@@ -143,6 +143,21 @@ class SupplyStore(Protocol):
         ...
 
 
+class PositionStream(Protocol):
+    """Where the drivers' positions go for whoever wants to follow them. Losing some is no harm, and is counted."""
+
+    def offer(self, changes: Sequence[SupplyChange]) -> None:
+        """Take what a tick has gathered. Never waits and never raises: the gateway must not feel who listens.
+
+        Of several positions of a driver between two batches the latest is enough.
+        """
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """How many positions were `sent` since the start, and how many were lost, by reason."""
+        ...
+
+
 class TrailLog(Protocol):
     """The durable log of pings. Each call may raise Unavailable."""
 
@@ -158,10 +173,13 @@ class TrailLog(Protocol):
         """The points of a driver with start_ms <= ts < end_ms by time, of trips or not, as far as still kept."""
         ...
 
-    async def last_positions(self) -> list[LastPosition]:
-        """The newest point of each driver."""
+    async def last_position(self, driver_id: str) -> LastPosition | None:
+        """The newest point of a driver by its `ts`; every older point that was appended before is durable too."""
         ...
 
     async def purge(self, before_ms: int) -> int:
-        """Remove points without a trip that are older than this `ts`; returns how many."""
+        """Remove points without a trip that are older than this `ts`; returns how many.
+
+        Where the store lets them expire by itself there is nothing to remove.
+        """
         ...

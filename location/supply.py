@@ -7,7 +7,7 @@ import logging
 from core.clock import Clock
 from core.errors import HexcabError
 from location.live import LiveDrivers
-from location.ports import SupplyStore
+from location.ports import PositionStream, SupplyStore
 
 _log = logging.getLogger(__name__)
 
@@ -15,13 +15,22 @@ _AT_ONCE = 10_000  # drivers told in one tick; the others follow in the next
 
 
 class Supply:
-    """The live table and the store that other processes look drivers up in."""
+    """The live table and the store that other processes look drivers up in; `stream` hears of positions besides."""
 
-    def __init__(self, live: LiveDrivers, store: SupplyStore, clock: Clock, *, fresh_s: float) -> None:
+    def __init__(
+        self,
+        live: LiveDrivers,
+        store: SupplyStore,
+        clock: Clock,
+        *,
+        fresh_s: float,
+        stream: PositionStream | None = None,
+    ) -> None:
         self.live = live
         self._store = store
         self._clock = clock
         self._fresh_s = live.fresh_s = fresh_s  # one limit: what expires must not be placed by the next old ping
+        self._stream = stream
         self._failing = False
         self._lost: list[str] = []
 
@@ -46,6 +55,8 @@ class Supply:
         changes = self.live.take_changes(self._clock.now(), _AT_ONCE)
         if not changes:
             return 0
+        if self._stream is not None:
+            self._stream.offer(changes)
         try:
             self._lost += self.live.superseded(await self._store.apply(changes))
         except BaseException as error:

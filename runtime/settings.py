@@ -14,8 +14,11 @@ from typing import Annotated, Literal
 import msgspec
 
 from core.errors import BadFile
+from runtime.cassandra_settings import CassandraSettings
 from runtime.host_settings import HostSettings, Port
+from runtime.kafka_settings import KafkaSettings
 from runtime.redis_settings import RedisSettings
+from runtime.sqlsettings import SqlSettings
 
 
 class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,6 +44,9 @@ class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trail_batch: int = 5_000  # pings in one append to the durable log
     keep_idle_pings: bool = True  # pings without a trip go to the log too, until retention removes them
     idle_trail_s: float = 1.0  # wall time that pings without a trip may wait for the log
+    trail_retry_s: float = 1.0  # wall time between tries while the durable log is away
+    complete_wait_s: float = 2.0  # wall time that the end of a trip waits for the log to take its pings
+    last_position_wait_s: float = 1.0  # wall time that a welcome waits for the log's last position of the driver
     purge_every_s: float = 600.0
     expire_every_s: float = 1.0  # how often silent drivers are taken out of the supply
     max_commands: int = 32  # of one driver, waiting for their turn
@@ -77,6 +83,7 @@ class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_reason_length: int = 200
     close_timeout_s: float = 5.0  # wall time for searches to finish their step when the engine stops
     max_open_requests: int = 20_000
+    look_every_s: float = 1.0  # wall time between looks in SQL for searches that no event has told of
 
 
 class TripSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,6 +91,7 @@ class TripSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     max_code_tries: int = 5
     archive_every_s: float = 43_200.0
+    archive_retry_s: float = 300.0  # after a run that failed, as when the archive is away
     archive_batch: int = 200
     distance_timeout_s: float = 20.0  # wall time for matching one trail
     history_page: int = 50
@@ -156,8 +164,6 @@ class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 class RuntimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Stores and machinery."""
 
-    sql_busy_timeout_s: float = 10.0
-    sql_synchronous: Literal["FULL", "NORMAL"] = "FULL"
     relay_batch: int = 200  # rows of one read or one mark
     relay_window: int = 256  # events that one consumer group may have in hand; it reads no further meanwhile
     relay_lanes: int = 16  # rides whose events one group handles at the same time
@@ -165,35 +171,17 @@ class RuntimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relay_max_retry_s: float = 30.0  # wall time between tries at most
     relay_max_attempts: int = 20  # that failed unexpectedly; waiting for what is Unavailable never counts
     relay_mark_s: float = 0.05  # wall time that handled rows wait to be marked together
-    relay_look_s: float = 1.0  # wall time between looks for rows that another process wrote
+    relay_look_s: float = 0.05  # wall time between looks for rows that another process wrote
+    relay_holes: int = 2_000  # numbers of rows that others may be about to commit, which are looked for
+    relay_late_s: float = 60.0  # wall time that they are looked for: longer than a transaction can live
+    relay_sweep_s: float = 5.0  # wall time between looks for rows that nobody has in hand
+    relay_count_max: int = 100_000  # of waiting rows, for the gauge
     outbox_keep_s: float = 86_400.0
     idempotency_keep_s: float = 86_400.0
     valkey_start_timeout_s: float = 10.0
     route_workers: int = 1
     clock_speed: float = 1.0  # engine seconds per wall second; above 1 for demos and tests
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-
-class SqlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The SQL server of a cluster. An empty URL: SQLite in the data directory; an empty room's URL: the main one."""
-
-    url: str = ""  # postgresql+asyncpg://... or mysql+asyncmy://...
-    riders_url: str = ""
-    drivers_url: str = ""
-    payments_url: str = ""
-
-
-class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The Kafka of a cluster. Without brokers the bus is in memory, which only one process can use."""
-
-    brokers: str = ""  # host:port,host:port
-
-
-class CassandraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The Cassandra of a cluster. Without hosts, trails and the archive are in SQLite in the data directory."""
-
-    hosts: str = ""  # host,host
-    port: Port = 9042
 
 
 class Geography(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -210,6 +198,7 @@ class ClusterSettings(HostSettings, frozen=True, forbid_unknown_fields=True):
     """This host among the others of its cluster."""
 
     key_file: str = ""  # the key that signs tokens, the same on every host; empty: server.key in the data directory
+    leave_s: float = 2.0  # wall time between saying on /readyz that this host stops, and stopping
     gateway_url: str = ""  # what apps are told; empty: the host of the call and the gateway's port
     geographies: tuple[Geography, ...] = ()  # all of the deployment, this one included
     probe_every_s: float = 2.0  # wall time between looks at the geographies

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -114,22 +114,13 @@ class MemoryTrail:
             ]
         )
 
-    async def last_positions(self) -> list[LastPosition]:
-        """The newest point of each driver."""
-        return [
-            LastPosition(
-                driver_id=driver_id,
-                seq=point.ping.seq,
-                ts=point.ping.ts,
-                lat=point.ping.lat,
-                lng=point.ping.lng,
-                heading=point.ping.heading,
-                speed=point.ping.speed,
-                online=point.online,
-                trip_id=point.trip_id,
-            )
-            for driver_id, point in self._last.items()
-        ]
+    async def last_position(self, driver_id: str) -> LastPosition | None:
+        """The newest point of a driver."""
+        point = self._last.get(driver_id)
+        if point is None:
+            return None
+        _, trip_id, online, ping = point
+        return LastPosition(driver_id, ping.seq, ping.ts, ping.lat, ping.lng, ping.heading, ping.speed, online, trip_id)
 
     async def purge(self, before_ms: int) -> int:
         """Remove old points without a trip."""
@@ -137,6 +128,29 @@ class MemoryTrail:
         for key in old:
             del self._points[key]
         return len(old)
+
+
+class MemoryPositions:
+    """PositionStream that keeps the latest change of each driver, of `most` drivers."""
+
+    def __init__(self, most: int) -> None:
+        self.latest: dict[str, SupplyChange] = {}
+        self._most = most
+        self._counts = {"sent": 0, "queue_full": 0}
+
+    def offer(self, changes: Sequence[SupplyChange]) -> None:
+        """Keep them."""
+        for change in changes:
+            if change.row is None:
+                continue
+            fits = change.driver_id in self.latest or len(self.latest) < self._most
+            self._counts["sent" if fits else "queue_full"] += 1
+            if fits:
+                self.latest[change.driver_id] = change
+
+    def counts(self) -> Mapping[str, int]:
+        """How many were kept, and how many not."""
+        return self._counts
 
 
 def trail_of(points: Iterable[TrailPoint]) -> Trail:

@@ -50,7 +50,9 @@ class Gateway:
         self._lanes = Lanes(settings.max_commands)
         self._commands = Commands(parts.desk, parts.supply, self._writer)
         self._roll = parts.roll or OneHost(parts.clock)
-        self._greeter = Greeter(parts.desk, self._roll, parts.supply, self._path, self._acks, parts.clock, settings)
+        self._greeter = Greeter(
+            parts.desk, self._roll, parts.trail, parts.supply, self._path, self._acks, parts.clock, settings
+        )
         self._traffic = Traffic()
         self._door = Door(parts, self, self._traffic, lambda: len(self._presence))
         self._roll.listen(self)
@@ -66,9 +68,8 @@ class Gateway:
         return int(sockets[0].getsockname()[1]) if sockets else self._address[1]
 
     async def start(self) -> None:
-        """Go on from the trail log, open the port and serve. Raises Unavailable naming a port that cannot be opened."""
+        """Open the port and serve. Raises Unavailable naming a port that cannot be opened."""
         host, port = self._address
-        self._live.restore(await self._parts.trail.last_positions())
         try:
             self._server = await ws_create_server(
                 self._door.judge,
@@ -144,6 +145,8 @@ class Gateway:
             pings_waiting=len(self._writer),
             pings_logged=self._writer.appended,
             idle_pings_lost=self._writer.idle_dropped,
+            trip_pings_refused=self._writer.refused,
+            trail_away=self._writer.away,
             frames_in=traffic.frames_in,
             bytes_in=traffic.bytes_in,
             frames_out=traffic.frames_out,

@@ -16,7 +16,7 @@ from core.errors import Forbidden, Unauthorized, Unavailable
 from location.adapters.memory import MemorySupply, MemoryTrail
 from location.gateway import Gateway, GatewayParts
 from location.live import LiveDrivers
-from location.model import DriverState, TrailPoint
+from location.model import DriverState, LastPosition, TrailPoint
 from location.ports import Roll, SupplyStore, UseTicket
 from location.supply import Supply
 from maps.segments import segment_of
@@ -24,7 +24,9 @@ from runtime.auth import Identity
 from runtime.clocks import ManualClock
 from runtime.settings import LocationSettings
 
-QUICK = LocationSettings(tick_s=0.01, ack_every_s=0.03, idle_trail_s=0.02, close_grace_s=0.3)
+QUICK = LocationSettings(
+    tick_s=0.01, ack_every_s=0.03, idle_trail_s=0.02, trail_retry_s=0.02, last_position_wait_s=0.1, close_grace_s=0.3
+)
 
 
 class GatedTrail(MemoryTrail):
@@ -46,6 +48,12 @@ class GatedTrail(MemoryTrail):
         if self.away:
             raise Unavailable("away")
         await super().append(points)
+
+    async def last_position(self, driver_id: str) -> LastPosition | None:
+        await self.gate.wait()
+        if self.away:
+            raise Unavailable("away")
+        return await super().last_position(driver_id)
 
 
 class FakeDesk:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InvalidInput, Unavailable
-from location.adapters.memory import MemorySupply
+from location.adapters.memory import MemoryPositions, MemorySupply
 from location.area import ServiceArea
 from location.live import LiveDrivers
 from location.messages import Position
@@ -46,7 +46,8 @@ class Town:
         self.clock = clock
         self.live = LiveDrivers()
         self.store = Store()
-        self.supply = Supply(self.live, self.store, clock, fresh_s=30.0)
+        self.positions = MemoryPositions(100)
+        self.supply = Supply(self.live, self.store, clock, fresh_s=30.0, stream=self.positions)
         self._seq = 0
         self.hosts = OneHost(clock)
         self.hosts.listen(self)
@@ -229,6 +230,18 @@ async def test_after_an_outage_of_the_store_everything_is_told_again(town: Town,
     assert await town.shown() == {f"drv_{number}": (B, ONLINE) for number in range(1, drivers)}
 
 
+async def test_followers_hear_of_who_moved_whether_the_store_takes_it_or_not(town: Town) -> None:
+    town.come("drv_0")
+    town.come("drv_1")
+    await town.supply.flush()
+    town.positions.latest.clear()
+    town.store.away = True
+    town.ping("drv_1", B)
+    await town.supply.flush()
+    assert {driver: change.segment for driver, change in town.positions.latest.items()} == {"drv_1": B}
+    assert await Supply(town.live, MemorySupply(), town.clock, fresh_s=30.0).flush() == 1  # nobody has to follow
+
+
 async def test_the_vehicle_class_reaches_the_store_and_a_long_one_is_refused(town: Town) -> None:
     town.come("drv_1")
     town.supply.set_vehicle("drv_1", "premium")
@@ -239,13 +252,25 @@ async def test_the_vehicle_class_reaches_the_store_and_a_long_one_is_refused(tow
 
 
 async def test_a_restarted_engine_goes_on_from_the_last_position_and_shows_nobody(town: Town) -> None:
-    town.live.restore([LastPosition("drv_1", 17, 1_000, 57.7, 11.97, None, None, True, None)])
+    town.live.restore(LastPosition("drv_1", 17, 1_000, 57.7, 11.97, None, None, True, None))
     driver = town.live.driver("drv_1")
     assert (driver.safe_seq, driver.ts, driver.lat) == (17, 1_000, 57.7)
     town.connect("drv_1")
     assert await town.shown() == {}
     town.ping("drv_1")
     assert await town.shown() == {"drv_1": (A, ONLINE)}
+
+
+async def test_a_driver_who_was_on_another_host_goes_on_from_there_and_an_older_position_changes_nothing(
+    town: Town,
+) -> None:
+    town.come("drv_1")
+    here = town.live.driver("drv_1").ts
+    town.live.restore(LastPosition("drv_1", 90, here - 1, 1.0, 1.0, None, None, False, None))
+    assert await town.shown() == {"drv_1": (A, ONLINE)}
+    town.live.restore(LastPosition("drv_1", 90, here + 60_000, 57.8, 11.98, None, None, False, None))
+    driver = town.live.driver("drv_1")
+    assert (driver.seq, driver.ts, driver.lat, driver.online, driver.placed) == (90, here + 60_000, 57.8, False, False)
 
 
 corners = st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), min_size=3, max_size=8)

@@ -32,3 +32,14 @@ names a directory whose servers are used and left running, so that the next run 
 
 Never kill a server of these fixtures, as others use it: that is what `new_servers` is for.
 """
+
+from __future__ import annotations
+
+import pytest
+
+# every SQL database that we speak to, as parameters of a fixture; `new_sql_url(kind)` gives an empty one
+SQL_KINDS = [
+    "sqlite",
+    pytest.param("postgresql", marks=pytest.mark.slow),
+    pytest.param("mariadb", marks=pytest.mark.slow),
+]
