@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict
 from typing import Any, cast
 
 import httptools
@@ -16,6 +15,8 @@ import msgspec
 from core.errors import Unavailable
 from runtime.host_settings import HostSettings
 from runtime.hosts import MEDIA_TYPE
+
+_MAX_PEERS = 1_000
 
 
 class HostUnreachable(Unavailable):
@@ -30,9 +31,7 @@ class HostCalls:
     def __init__(self, token: str, settings: HostSettings) -> None:
         self._head = f"authorization: Bearer {token}\r\ncontent-type: {MEDIA_TYPE}\r\n"
         self._settings = settings
-        self._free: dict[str, list[_Link]] = defaultdict(list)
-        self._turn = asyncio.Semaphore(settings.calls)
-        self._waiting = 0
+        self._peers: dict[str, _Peer] = {}
 
     async def call(self, address: str, name: str, body: object, timeout_s: float | None = None) -> Any:
         """The answer of the host at host:port.
@@ -42,47 +41,72 @@ class HostCalls:
         """
         payload = msgspec.msgpack.encode(body)
         head = f"POST /calls/{name} HTTP/1.1\r\nhost: {address}\r\n{self._head}content-length: {len(payload)}\r\n\r\n"
-        if self._waiting >= self._settings.calls_waiting:
-            raise HostUnreachable("too many calls to other hosts wait already")
-        self._waiting += 1
+        peer = self._peer(address)
+        if peer.calls >= self._settings.calls_waiting:
+            raise HostUnreachable(f"too many calls to the host at {address} wait already")
+        peer.calls += 1
         try:
-            async with asyncio.timeout(timeout_s or self._settings.call_timeout_s), self._turn:
-                status, answer = await self._ask(address, head.encode() + payload)
+            async with asyncio.timeout(timeout_s or self._settings.call_timeout_s), peer.turn:
+                status, answer = await peer.ask(head.encode() + payload)
         except TimeoutError as error:
             raise HostUnreachable(f"the host at {address} did not answer in time") from error
         except OSError as error:
             raise HostUnreachable(f"the host at {address} cannot be reached: {error.strerror or error}") from error
         finally:
-            self._waiting -= 1
+            peer.calls -= 1
         return _answer(address, status, answer)
 
     async def close(self) -> None:
         """Close the connections."""
-        for link in [link for links in self._free.values() for link in links]:
-            link.cut()
-        self._free.clear()
+        for peer in self._peers.values():
+            peer.close()
+        self._peers.clear()
 
-    async def _ask(self, address: str, request: bytes) -> tuple[int, bytes]:
-        free = self._free[address]
-        while free:  # the one used last is the least likely to be closed by now
+    def _peer(self, address: str) -> _Peer:
+        peer = self._peers.get(address)
+        if peer is None:
+            if len(self._peers) >= _MAX_PEERS:  # most of them are gone by now
+                for old in [old for old, each in self._peers.items() if not each.calls]:
+                    self._peers.pop(old).close()
+            peer = self._peers[address] = _Peer(address, self._settings)
+        return peer
+
+
+class _Peer:
+    """The way to one host: connections that are kept, and a limit of its own, so that no host holds up the others."""
+
+    def __init__(self, address: str, settings: HostSettings) -> None:
+        self.calls = 0  # under way or waiting
+        self.turn = asyncio.Semaphore(settings.calls)
+        self._host, _, self._port = address.rpartition(":")
+        self._max_bytes = settings.max_call_bytes
+        self._free: list[_Link] = []
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        """Status and body of the answer. Raises OSError."""
+        while self._free:  # the one used last is the least likely to be closed by now
             with contextlib.suppress(ConnectionError):  # it was: the host was started anew, or has been idle for long
-                return await self._on(free.pop(), address, request)
-        return await self._on(await self._connected(address), address, request)
+                return await self._on(self._free.pop(), request)
+        return await self._on(await self._connected(), request)
 
-    async def _on(self, link: _Link, address: str, request: bytes) -> tuple[int, bytes]:
+    def close(self) -> None:
+        """Close the connections that are not used."""
+        while self._free:
+            self._free.pop().cut()
+
+    async def _on(self, link: _Link, request: bytes) -> tuple[int, bytes]:
         try:
             answer = await link.ask(request)
         except BaseException:
             link.cut()
             raise
         if link.usable:
-            self._free[address].append(link)
+            self._free.append(link)
         return answer
 
-    async def _connected(self, address: str) -> _Link:
-        host, _, port = address.rpartition(":")
-        loop, limit = asyncio.get_running_loop(), self._settings.max_call_bytes
-        _, link = await loop.create_connection(lambda: _Link(limit), host.strip("[]"), int(port))
+    async def _connected(self) -> _Link:
+        loop, limit = asyncio.get_running_loop(), self._max_bytes
+        _, link = await loop.create_connection(lambda: _Link(limit), self._host.strip("[]"), int(self._port))
         return link
 
 

@@ -24,6 +24,6 @@ class HostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     presence_again_s: float = 60.0  # wall time in which a host tells of everybody who hangs on it anew
     presence_keep_s: float = 600.0  # wall time that Redis keeps what is not told anew
     call_timeout_s: float = 1.0  # wall time for a call to another host
-    calls: int = 256  # to all other hosts at once
-    calls_waiting: int = 4_096  # more are refused
+    calls: int = 128  # to each other host at once
+    calls_waiting: int = 1_024  # for each other host, those under way included; more are refused
     max_call_bytes: int = 1_048_576

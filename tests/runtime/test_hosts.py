@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+import uvloop
 from prometheus_client import CollectorRegistry, Counter
 
 from core.errors import Conflict, Unavailable
@@ -155,6 +156,17 @@ async def test_a_host_that_was_started_anew_is_reached_again(calls: HostCalls) -
         await calls.call(house.server.address, "echo", 1)
 
 
+async def test_a_host_that_hangs_does_not_hold_up_calls_to_others(house: House) -> None:
+    calls = HostCalls(TOKEN, msgspec.structs.replace(SETTINGS, calls=2))
+    other = House()
+    waiting = [asyncio.create_task(calls.call(house.server.address, "wait", number)) for number in range(4)]
+    assert await calls.call(other.server.address, "echo", 1) == 1
+    house.gate.set()
+    assert await asyncio.gather(*waiting) == list(range(4))
+    await calls.close()
+    await other.server.close()
+
+
 async def test_more_calls_than_may_be_under_way_wait_and_more_than_may_wait_are_refused(house: House) -> None:
     calls = HostCalls(TOKEN, msgspec.structs.replace(SETTINGS, calls=2, calls_waiting=5))
     address = house.server.address
@@ -226,3 +238,15 @@ async def test_the_address_that_others_are_told_may_be_another_one() -> None:
     house = House(HostSettings(address="edge-1.internal:7000"))
     assert house.server.address == "edge-1.internal:7000"
     await house.server.close()
+
+
+def test_calls_work_on_the_loop_that_the_engine_runs_on() -> None:
+    async def call() -> object:
+        house, calls = House(), HostCalls(TOKEN, SETTINGS)
+        try:
+            return [await calls.call(house.server.address, "echo", number) for number in range(3)]
+        finally:
+            await calls.close()
+            await house.server.close()
+
+    assert uvloop.run(call()) == [0, 1, 2]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from core.errors import InvalidInput, Unavailable
 from runtime.redis import Client, Run, Script, connect
 from runtime.redis_settings import RedisSettings
-from tests.redis_servers import RealCluster, RealRedis, real_cluster, real_redis, soon
+from tests.redis_servers import RealCluster, RealRedis, free_port, real_cluster, real_redis, soon, until
 
 QUICK = RedisSettings(timeout_s=0.3, connect_timeout_s=0.3, deadline_s=2.0, retries=2)
 
@@ -192,3 +194,41 @@ async def test_a_cluster_that_loses_a_master_goes_on_and_the_other_masters_never
         assert all(others)
         assert await client.send([("GET", key) for key in of_lost]) == [b"1"] * len(of_lost)
         await client.aclose()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that nobody has signed but itself, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("tls")
+    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    words += ["-subj", "/CN=redis", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+    words += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    subprocess.run(words, check=True, capture_output=True)
+    return folder / "cert.pem", folder / "key.pem"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["rediss", "rediss+cluster"])
+async def test_with_tls_the_server_must_be_trusted(certificate: tuple[Path, Path], scheme: str) -> None:
+    cert, key = certificate
+    secure = free_port()
+    options = ["--tls-port", str(secure), "--tls-cert-file", str(cert), "--tls-key-file", str(key)]
+    options += ["--tls-ca-cert-file", str(cert), "--tls-auth-clients", "no"]
+    if scheme.endswith("cluster"):
+        options += ["--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--tls-cluster", "yes"]
+    with real_redis(*options) as server:
+        if scheme.endswith("cluster"):
+            with server.client() as plain:
+                plain.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+                until(lambda: "ok" in str(plain.execute_command("CLUSTER INFO"))[:40], "no cluster")
+        url = f"{scheme}://127.0.0.1:{secure}"
+        client = connect(settings(url, ca_file=str(cert)))
+        assert await client.ask("SET", "a", 1)
+        assert await client.ask("GET", "a") == b"1"
+        await client.aclose()
+        stranger = connect(settings(url))
+        with pytest.raises(Unavailable, match=r"(?i)certificate"):
+            await stranger.ask("GET", "a")
+        await stranger.aclose()
