@@ -2,7 +2,7 @@
 # make test               everything that the tests need, then all checks and tests
 # make chaos [MINUTES=15] [SEED=n]   faults on a running engine, judged by what its clients were told
 # All set up .venv by themselves and are quick the second time.
-.PHONY: help setup demo test chaos unit check docs lock bench clean
+.PHONY: help setup demo test chaos unit check docs lock lock-java bench clean
 .DEFAULT_GOAL := help
 SHELL := bash
 
@@ -25,9 +25,10 @@ demo: setup
 
 test:
 	@tools/setup dev
+	@tools/setup services
 	$(MAKE) --no-print-directory check
 	.venv/bin/python -m pytest -m "not slow"
-	.venv/bin/python -m pytest -m slow
+	.venv/bin/python -m tests.servers .venv/bin/python -m pytest -m slow
 
 chaos:
 	@tools/setup dev
@@ -58,6 +59,10 @@ lock:
 	    $$([ $$each = dev ] && echo "-c requirements/run.txt"; [ $$each = peers ] && echo "-c requirements/dev.txt") \
 	    $(LOCK_ARGS) requirements/$$each.in -o requirements/$$each.txt || exit 1; \
 	done
+
+# write the checksums of the Java servers' files anew
+lock-java:
+	tools/lock-java
 
 bench:
 	@tools/setup peers
