@@ -7,6 +7,8 @@ import random
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.structs import ConsumerRecord
 
 from tests.simulation.topic import deliver_again, event_ids
 
@@ -18,6 +20,10 @@ EVENTS = [f"event-{number}" for number in range(40)]
 @pytest.fixture
 async def topic(kafka_brokers: str, topic_prefix: str) -> str:
     name = f"{topic_prefix}rides"
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_brokers)
+    await admin.start()
+    await admin.create_topics([NewTopic(name, num_partitions=4, replication_factor=1)])
+    await admin.close()
     async with AIOKafkaProducer(bootstrap_servers=kafka_brokers) as producer:
         for number, event_id in enumerate(EVENTS):
             value, key = json.dumps({"id": event_id}).encode(), f"key-{number % 5}".encode()
@@ -36,7 +42,7 @@ async def test_what_is_delivered_again_is_what_was_there(kafka_brokers: str, top
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka_brokers, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        records = []
+        records: list[ConsumerRecord] = []
         while len(records) < len(EVENTS) + again:
             for batch in (await consumer.getmany(timeout_ms=1_000)).values():
                 records += batch
