@@ -62,8 +62,8 @@ class IdempotencyStore:
             await tx.connection.execute(sa.delete(answers).where(answers.c.at < now - self._keep_s))
             known = sa.select(answers.c.at).where(answers.c.scope_key == scope_key)
             if (await tx.connection.execute(known)).first() is None:
-                row = {"scope_key": scope_key, "body_hash": body_hash, "at": now}
-                with unique(answers, {"scope_key": _Kept("another host has just kept an answer to this key")}):
+                row = {"scope_key": scope_key, "body_hash": body_hash, "status": answer.status, "body": answer.body}
+                with unique(answers, {"scope_key": _Kept("another host has kept an answer to this key")}):
                     await tx.connection.execute(
                         sa.insert(answers).values(status=answer.status, body=answer.body, **row)
                     )
