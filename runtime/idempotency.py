@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 import sqlalchemy as sa
 
 from core.clock import Clock
 from core.errors import Conflict
 from runtime.settings import RuntimeSettings
-from runtime.sql import Database, metadata
+from runtime.sql import Database, metadata, unique
 
 answers = sa.Table(
     "idempotency_keys",
@@ -51,10 +53,21 @@ class IdempotencyStore:
 
     async def keep(self, scope_key: str, body_hash: str, answer: StoredAnswer) -> None:
         """Remember the first answer; a key that is kept already stays as it is, and old keys go."""
+        with contextlib.suppress(_Kept):
+            await self._keep(scope_key, body_hash, answer)
+
+    async def _keep(self, scope_key: str, body_hash: str, answer: StoredAnswer) -> None:
         now = self._clock.now()
         async with self._database.transaction() as tx:
             await tx.connection.execute(sa.delete(answers).where(answers.c.at < now - self._keep_s))
             known = sa.select(answers.c.at).where(answers.c.scope_key == scope_key)
             if (await tx.connection.execute(known)).first() is None:
-                row = {"scope_key": scope_key, "body_hash": body_hash, "at": now}
-                await tx.connection.execute(sa.insert(answers).values(status=answer.status, body=answer.body, **row))
+                row = {"scope_key": scope_key, "body_hash": body_hash, "status": answer.status, "body": answer.body}
+                with unique(answers, {"scope_key": _Kept("another host has kept an answer to this key")}):
+                    await tx.connection.execute(
+                        sa.insert(answers).values(status=answer.status, body=answer.body, **row)
+                    )
+
+
+class _Kept(Conflict):
+    """The key came to two hosts at once, and the other one was faster."""

@@ -117,7 +117,7 @@ class EngineProcess:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         try:
-            return await asyncio.to_thread(self.process.wait, 30)
+            return await asyncio.to_thread(self.process.wait, 60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise

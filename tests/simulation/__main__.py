@@ -10,14 +10,13 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import uvloop
 
-from tests.simulation.cluster import Cluster
-from tests.simulation.embedded import Embedded
-from tests.simulation.faults import possible
+from tests.simulation.clusters import NAMES, faults_of, running
 from tests.simulation.nemesis import schedule
 from tests.simulation.rounds import Plan, Row, Run, run
 
@@ -28,9 +27,11 @@ _WIDTHS = (14, 14, 5, 11, 7, 6, 8, 12, 7, 11, 8)
 def main() -> int:
     """Exit code 0 without violations, 1 with them, 2 for a wrong call."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--cluster", choices=["embedded"], default="embedded")
+    parser.add_argument("--minutes", type=float, default=15.0, help="of rounds, shared by the clusters")
+    parser.add_argument("--seed", type=int, help="another one each time if it is not given")
+    parser.add_argument(
+        "--clusters", nargs="+", choices=NAMES, default=["real", "three"], help="one after the other; see clusters.py"
+    )
     parser.add_argument("--drivers", type=int, default=24)
     parser.add_argument("--riders", type=int, default=30)
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "hexcab-chaos")
@@ -40,20 +41,22 @@ def main() -> int:
 async def _chaos(options: argparse.Namespace) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _stop(asyncio.current_task()))
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
-    print(f"seed={seed} cluster={options.cluster}; the order of events in a round is not the seed's to decide")
+    print(f"seed={seed}; it decides which fault comes when, and nothing decides the order of events in a round")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or every start would compile every module anew
-    with tempfile.TemporaryDirectory(prefix="hxc") as folder:  # short: a unix socket's path has to fit in
-        cluster: Cluster = Embedded(Path(folder) / "d")
-        await cluster.start()
-        plan = Plan(drivers=options.drivers, riders=options.riders)
-        chaos = Run(cluster, plan, seed, options.out)
-        until = time.monotonic() + 60 * options.minutes
-        print(_line(_HEAD))
-        try:
-            await run(chaos, schedule(possible(cluster), seed), lambda _: time.monotonic() < until, _tell)
-        finally:
-            await cluster.stop()
-    return _verdict(chaos)
+    runs = []
+    for name in options.clusters:
+        print(f"\nstarting the cluster {name!r}", flush=True)
+        async with running(name) as cluster:
+            chaos = Run(cluster, Plan(drivers=options.drivers, riders=options.riders), seed, options.out / name)
+            runs.append(chaos)
+            print(_line(_HEAD))
+            until = time.monotonic() + 60 * options.minutes / len(options.clusters)
+            await run(chaos, schedule(faults_of(name, cluster), seed), partial(_before, until), _tell)
+    return _verdict(runs)
+
+
+def _before(until: float, _: Run) -> bool:
+    return time.monotonic() < until
 
 
 def _stop(task: asyncio.Task[int] | None) -> Callable[[], None]:
@@ -66,14 +69,17 @@ def _stop(task: asyncio.Task[int] | None) -> Callable[[], None]:
     return stop
 
 
-def _verdict(chaos: Run) -> int:
-    for violation in chaos.violations:
-        print(f"violation: {violation.rule}: {violation.about}: {violation.detail}")
-    for path in chaos.kept:
-        print(f"history: {path}")
-    operations = chaos.history.outcomes["invoke"]
-    print(f"faults={len(chaos.rows)} operations={operations} violations={len(chaos.violations)}")
-    return 1 if chaos.violations else 0
+def _verdict(runs: Sequence[Run]) -> int:
+    for chaos in runs:
+        for violation in chaos.violations:
+            print(f"violation: {violation.rule}: {violation.about}: {violation.detail}")
+        for path in chaos.kept:
+            print(f"history: {path}")
+    faults = sum(len(chaos.rows) for chaos in runs)
+    operations = sum(chaos.history.outcomes["invoke"] for chaos in runs)
+    violations = sum(len(chaos.violations) for chaos in runs)
+    print(f"faults={faults} operations={operations} violations={violations}")
+    return 1 if violations else 0
 
 
 def _tell(row: Row) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+import subprocess
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
+
+import psutil
 
 from tests.e2e.engine_process import EngineProcess
 from tests.simulation.history import Body
@@ -17,6 +21,11 @@ from tests.simulation.skew import Skew, compiler
 START_S = 240.0
 ENGINE_KINDS = frozenset({"kill", "kill twice", "pause", "drain"})
 CLOCK_KINDS = frozenset({"clock ahead", "clock behind"})
+
+
+class BadEnd(Exception):
+    """A member that was asked to end did not, or not with 0."""
+
 
 Disturbance = Callable[[float], Awaitable[None]]
 
@@ -43,7 +52,7 @@ class Member(Protocol):
         ...
 
     async def drain(self) -> None:
-        """SIGTERM, and its end. Raises AssertionError when it does not end well."""
+        """SIGTERM, and its end. Raises BadEnd when it does not end well; it has ended all the same."""
         ...
 
     def pause(self) -> None:
@@ -78,7 +87,7 @@ class Cluster(Protocol):
     async def start(self) -> None: ...
 
     async def stop(self) -> None:
-        """End everything. Raises AssertionError when a member does not end well."""
+        """End everything. Raises BadEnd when a member does not end well."""
         ...
 
     def children(self) -> Mapping[str, int]:
@@ -131,8 +140,13 @@ class EngineMember:
         self.process.kill()
 
     async def drain(self) -> None:
-        code = await self.process.stop()
-        assert code == 0, f"{self.name} ended with {code} after SIGTERM:\n{self.process.last_words()}"
+        try:
+            code = await self.process.stop()
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise BadEnd(f"{self.name} did not end after SIGTERM") from None
+        if code != 0:
+            raise BadEnd(f"{self.name} ended with {code} after SIGTERM: {self.process.last_words()[-400:]}")
 
     def pause(self) -> None:
         self._signal(signal.SIGSTOP)
@@ -146,3 +160,13 @@ class EngineMember:
     def _signal(self, number: signal.Signals) -> None:
         assert self.process.process is not None
         self.process.process.send_signal(number)
+
+
+def children_of(pid: int) -> list[tuple[str, int]]:
+    """The command lines and pids of a process's children; none where it does not run."""
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children():
+            with contextlib.suppress(psutil.Error):
+                found.append((" ".join(child.cmdline()), child.pid))
+    return found

@@ -60,6 +60,7 @@ class Driver:
         self._offers: set[str] = set()  # open ones
         self._command: _Command | None = None
         self._commanding = asyncio.Lock()
+        self._unanswered: set[str] = set()  # types of commands that this connection has not answered
         self._news = asyncio.Event()
         self._tasks: asyncio.TaskGroup
 
@@ -107,14 +108,18 @@ class Driver:
 
     def _lost(self) -> None:
         self._welcomed = False
+        self._unanswered.clear()
         self._history.news(self.me.id, "lost")
         if self._command is not None:
             self._command.end("unknown", code="connection_lost")
         self._news.set()
 
     def _refused(self, error: Body) -> None:
-        if self._command is not None and error.get("about") == self._command.type:
-            self._command.end("fail" if error["code"] in _REFUSED else "unknown", code=error["code"])
+        if self._command is None or error.get("about") != self._command.type:
+            return
+        # an error does not say which command it is about: it may answer one that was given up
+        sure = error["code"] in _REFUSED and self._command.type not in self._unanswered
+        self._command.end("fail" if sure else "unknown", code=error["code"])
 
     async def _keep_pinging(self) -> None:
         habits = self._scene.habits
@@ -249,6 +254,7 @@ class Driver:
                 await asyncio.wait_for(command.ended.wait(), _ANSWER_S)
             except TimeoutError:
                 command.end("unknown", code="no_answer")
+                self._unanswered.add(type_)
             self._command = None
 
     async def _hear(self, seconds: float) -> None:

@@ -9,20 +9,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import psutil
-
 from runtime.auth import Scope, Tokens
 from runtime.datadir import DataDir
 from tests.e2e.engine_process import EngineProcess
-from tests.simulation.cluster import Disturbance, EngineMember
+from tests.simulation.cluster import Disturbance, EngineMember, children_of
 from tests.simulation.history import Body
 from tests.simulation.http import Mint
 from tests.simulation.proxy import Proxy
 
 # short lives, so that a round sees every ending, and an archiver that always has something on the move
 SETTINGS: dict[str, dict[str, Any]] = {
-    "location": {"max_frames_per_s": 100.0},
-    "dispatch": {"offer_s": 3.0, "request_s": 20.0, "retry_s": 1.0, "busy_shown_s": 2.0},
+    "location": {"ping_interval_s": 1.0, "max_frames_per_s": 100.0},
+    "dispatch": {"offer_s": 4.0, "request_s": 22.0, "retry_s": 1.0, "busy_shown_s": 2.0},
     "trips": {"archive_every_s": 7.0},
     "runtime": {"relay_max_retry_s": 5.0},
 }
@@ -32,9 +30,15 @@ _TOKEN_S = 86_400.0
 class Embedded:
     """Riders and drivers have a network each."""
 
-    def __init__(self, data_dir: Path, home: Path | None = None, *, ping_interval_s: float = 1.0) -> None:
-        location = {**SETTINGS["location"], "ping_interval_s": ping_interval_s}
-        self._process = EngineProcess(data_dir, settings={**SETTINGS, "location": location}, home=home)
+    def __init__(
+        self,
+        data_dir: Path,
+        home: Path | None = None,
+        *,
+        settings: Mapping[str, Mapping[str, Any]] = SETTINGS,
+    ) -> None:
+        sections = {name: dict(values) for name, values in settings.items()}
+        self._process = EngineProcess(data_dir, settings=sections, home=home)
         self._engine = EngineMember("engine", self._process, data_dir.parent)
         self.members: Mapping[str, EngineMember] = {"engine": self._engine}
         self.links: Mapping[str, Proxy] = {
@@ -71,12 +75,11 @@ class Embedded:
 
     def children(self) -> Mapping[str, int]:
         found: dict[str, int] = {}
-        for child in psutil.Process(self._engine.pid).children():
-            words = " ".join(child.cmdline())
+        for words, pid in children_of(self._engine.pid):
             if "route_worker" in words:
-                found["route worker"] = child.pid
+                found["route worker"] = pid
             elif "valkey" in words or "redis" in words:
-                found["redis"] = child.pid
+                found["redis"] = pid
         return found
 
     async def events(self) -> list[Body]:

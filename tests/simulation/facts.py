@@ -14,6 +14,7 @@ from tests.simulation.http import Http
 
 AT_ONCE = 16
 _PAGE = 50
+_TRIES = 20
 
 
 class Spot(NamedTuple):
@@ -63,11 +64,20 @@ class FactReader:
         self._facts = Facts()
 
     async def read(self, records: Sequence[Record], *, everything: bool = False) -> Facts:
-        """The facts about everything that the records and the events name."""
+        """The facts about everything that the records and the events name; nothing new was committed meanwhile."""
         events = await self._events()
+        for _ in range(_TRIES):
+            facts = await self._read(records, events, everything)
+            before, events = events, await self._events()
+            facts.events = events
+            if len(events) == len(before):
+                break
+        return facts
+
+    async def _read(self, records: Sequence[Record], events: Sequence[Body], everything: bool) -> Facts:
         ids = named(records, events)
         known = Facts() if everything else self._facts
-        facts = Facts(dict(known.requests), dict(known.trips), dict(known.trails), {}, events)
+        facts = Facts(dict(known.requests), dict(known.trips), dict(known.trails))
         await self._each(ids.requests - facts.requests.keys(), lambda each: self._request(facts, each))
         trips = ids.trips | {body["trip_id"] for body in facts.requests.values() if body["trip_id"]}
         await self._each(trips - facts.trips.keys(), lambda each: self._trip(facts, each))

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from tests.simulation.cluster import Cluster, Member
+from tests.simulation.cluster import BadEnd, Cluster, Member
 from tests.simulation.proxy import Proxy
 
 SHIFT_S = 5.0  # of a wrong clock: longer than an offer lives
@@ -23,7 +23,7 @@ class Fault(NamedTuple):
     seconds: float
 
     async def strike(self, cluster: Cluster) -> None:
-        """Let it happen, wait, and repair it."""
+        """Let it happen, wait, and repair it. Raises BadEnd, after the repair, for a member that did not end well."""
         if self.kind in _OF_MEMBERS:
             await _OF_MEMBERS[self.kind](cluster.members[self.target], self.seconds)
         elif self.kind in _OF_LINKS:
@@ -62,9 +62,15 @@ async def _pause(member: Member, seconds: float) -> None:
 
 
 async def _drain(member: Member, seconds: float) -> None:
-    await member.drain()
+    bad: BadEnd | None = None
+    try:
+        await member.drain()
+    except BadEnd as error:
+        bad = error
     await asyncio.sleep(seconds)
     await member.start()
+    if bad is not None:
+        raise bad
 
 
 def _clock(shift_s: float) -> Callable[[Member, float], Awaitable[None]]:

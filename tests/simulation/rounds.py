@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.simulation.cluster import Cluster
+from tests.simulation.cluster import BadEnd, Cluster
 from tests.simulation.crowd import Crowd
 from tests.simulation.facts import FactReader, Facts, is_settled
 from tests.simulation.faults import Fault
@@ -82,9 +82,9 @@ class Run:
         assert self._crowd is not None
         began, before, pings = time.monotonic(), self.history.outcomes.copy(), self.history.acked_pings
         await asyncio.sleep(self.plan.before_s)
-        await fault.strike(self.cluster)
+        bad = await self._strike(fault)
         await asyncio.sleep(self.plan.after_s)
-        found, trips = await self._judge(f"{fault.kind} {fault.target}")
+        found, trips = await self._judge(f"{fault.kind} {fault.target}", bad)
         self._crowd.go_on()
         done = self.history.outcomes - before
         row = Row(
@@ -101,9 +101,16 @@ class Run:
         self.rows.append(row)
         return row
 
+    async def _strike(self, fault: Fault) -> list[Violation]:
+        try:
+            await fault.strike(self.cluster)
+        except BadEnd as error:
+            return [Violation("a_member_ends_well", fault.target, str(error))]
+        return []
+
     async def finish(self) -> None:
         """Judge everything once more, read anew from the engine, and let everybody go."""
-        await self._judge("the end", everything=True)
+        await self._judge("the end", [], everything=True)
 
     async def close(self) -> None:
         """Hang up; raises what went wrong in a client itself."""
@@ -112,12 +119,12 @@ class Run:
         if self._http is not None:
             await self._http.close()
 
-    async def _judge(self, where: str, *, everything: bool = False) -> tuple[int, int]:
+    async def _judge(self, where: str, found: list[Violation], *, everything: bool = False) -> tuple[int, int]:
         assert self._crowd is not None
         busy = await self._crowd.rest(_REST_S)
         facts = await self._settled(everything)
         facts.delivered = await self.cluster.delivered()
-        found = [Violation("it_comes_to_rest", who, "still under way") for who in busy]
+        found += [Violation("it_comes_to_rest", who, "still under way") for who in busy]
         found += judge(self.history.records, facts)
         new = [each for each in found if each not in self.violations]
         if new:
