@@ -55,8 +55,8 @@ def check(found: Travel, roads: RoadGraph, law: Rules, seconds: FloatArray, snap
     """A whole table is what the plain search finds, seconds and metres."""
     for row in range(len(snaps)):
         expected = np.array(reference(roads, law, seconds, one(snaps, row), snaps))
-        np.testing.assert_allclose(found.seconds[row], expected[:, 0] / 1000, atol=1e-9)
-        np.testing.assert_allclose(found.metres[row], expected[:, 1], atol=1e-6)
+        np.testing.assert_array_equal(found.seconds[row], expected[:, 0])
+        np.testing.assert_array_equal(found.metres[row], expected[:, 1])
 
 
 @settings(deadline=None, max_examples=200)
@@ -124,7 +124,7 @@ def test_a_one_way_street_is_driven_one_way_even_between_two_points_on_it() -> N
     back = index.to_one_snapped(on(0, 0.7), on(0, 0.2))
     assert ahead.metres[0] == pytest.approx(0.5 * roads.metres[0], abs=0.01)
     assert back.metres[0] == pytest.approx(roads.metres.sum() - 0.5 * roads.metres[0], abs=0.02)
-    assert ahead.seconds[0] == pytest.approx(ahead.metres[0] / 10.0, abs=0.001)
+    assert ahead.seconds[0] == pytest.approx(ahead.metres[0] / 10.0, abs=0.002)
 
 
 def test_a_two_way_street_takes_each_direction_at_its_own_speed() -> None:
@@ -132,8 +132,8 @@ def test_a_two_way_street_takes_each_direction_at_its_own_speed() -> None:
     index = EtaIndex.of(roads)
     ahead = index.to_one_snapped(on(0, 0.25), on(0, 0.75)).seconds[0]
     back = index.to_one_snapped(on(0, 0.75), on(0, 0.25)).seconds[0]
-    assert ahead == pytest.approx(0.5 * roads.metres[0] / 10.0, abs=0.001)
-    assert back == pytest.approx(2 * ahead, abs=0.001)
+    assert ahead == pytest.approx(0.5 * roads.metres[0] / 10.0, abs=0.002)
+    assert back == pytest.approx(2 * ahead, abs=0.002)
 
 
 def test_the_same_place_is_no_travel_at_all() -> None:

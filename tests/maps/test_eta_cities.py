@@ -1,7 +1,7 @@
 """On whole cities, too, travel is what scipy's Dijkstra finds on the same graph of turns: every pair, digit by digit.
 
-scipy adds up milliseconds times STEP plus centimetres, which a float holds exactly for ways of less than 18 hours and
-335 km; so it finds the fastest way, and the shortest of equally fast ones.
+scipy adds up milliseconds times STEP plus centimetres, which a float holds exactly for ways of less than 37 hours and
+671 km; so it finds the fastest way, and the shortest of equally fast ones.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Reference:
     def __init__(self, index: EtaIndex, seconds: FloatArray) -> None:
         roads, turns = index.roads, index.turns
         self.opposite, self.turns = roads.opposite, turns
-        self.edge = np.append(np.maximum(np.rint(1000 * seconds), 1) * STEP + np.rint(100 * roads.metres), np.inf)
+        ms, centimetres = np.maximum(np.rint(1000 * seconds), 1), np.rint(100 * roads.metres)
+        self.edge = np.append(ms * STEP + centimetres, np.inf)
+        self.half = np.append(np.rint(0.5 * ms) * STEP + np.rint(0.5 * centimetres), np.inf)
         costs = self.edge[turns.edge[turns.after]] + turns.ms * STEP
         open_turns = np.isfinite(costs)
         ends = (turns.before[open_turns], turns.after[open_turns])
@@ -45,11 +47,10 @@ class Reference:
             to_edges[usable, :-1] = self._to_edges(starts[usable])
             for ends in (targets, self.opposite[targets]):
                 with np.errstate(invalid="ignore"):  # inf less inf: a closed edge, or none in that direction
-                    cost = to_edges[:, ends] + 0.5 * self.edge[starts][:, None] - 0.5 * self.edge[ends]
+                    cost = to_edges[:, ends] + self.half[starts][:, None] - self.half[ends]
                 best = np.fmin(best, np.where(starts[:, None] == ends, np.where(usable, 0.0, np.inf)[:, None], cost))
-        half_ms = np.floor(best / (STEP / 2))
-        centimetres = np.where(np.isfinite(best), best - half_ms * (STEP / 2), np.inf)
-        return Travel(half_ms / 2 / 1000, centimetres / 100)
+        ms = np.floor(best / STEP)
+        return Travel(ms / 1000, np.where(np.isfinite(best), best - ms * STEP, np.inf) / 100)
 
     def _to_edges(self, starts: IntArray) -> FloatArray:
         """The least cost to the end of every edge, whatever state a car is in there."""
