@@ -180,10 +180,10 @@ class EtaIndex:
     def way(self, start: Snaps, end: Snaps) -> Way | None:
         """The fastest way between two snapped points of shape (1,), None where there is none."""
         metric = self._metric
-        here, there = ((int(point.edge[0]), float(point.fraction[0])) for point in (start, end))
+        here, there = ((point.edge[0], point.fraction[0]) for point in (start, end))
         node = self._node(*here)
         if node is not None and node == self._node(*there):
-            state, taken, left_at, ends_at = here[0], np.empty(0, dtype=np.int32), here[1], here[1]
+            state, taken, left_at, ends_at = int(here[0]), np.empty(0, dtype=np.int32), float(here[1]), float(here[1])
         else:
             state, taken = find_way(here, there, self._streets, self._net, metric.arrays())
             if state < 0:
@@ -204,17 +204,17 @@ class EtaIndex:
             end=ends_at,
         )
 
-    def _node(self, edge: int, fraction: float) -> int | None:
+    def _node(self, edge: np.int32, fraction: np.float64) -> int | None:
         """The junction that a point is at."""
         if AT_JUNCTION < fraction < 1.0 - AT_JUNCTION:
             return None
         return int(self.roads.tail[edge] if fraction <= AT_JUNCTION else self.roads.head[edge])
 
-    def _share(self, point: tuple[int, float], edge: int, *, at_junction: float) -> float:
+    def _share(self, point: tuple[np.int32, np.float64], edge: int, *, at_junction: float) -> float:
         """The share of an edge that lies before a point on its street, or at its junction."""
         if self._node(*point) is not None:
             return at_junction
-        return point[1] if edge == point[0] else 1.0 - point[1]
+        return float(point[1] if edge == point[0] else 1.0 - point[1])
 
     def _travel(self, origins: Snaps, ends: Snaps, count: int, limit_s: float) -> Travel:
         metric = self._metric  # held until the kernel is done: so its labels are not written to meanwhile
