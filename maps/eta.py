@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -134,6 +135,21 @@ class EtaIndex:
     def metric(self) -> Metric:
         """The weights in force."""
         return self._metric
+
+    def nbytes(self) -> int:
+        """Memory of all that it holds besides the roads: labels in use and spare, weights, tree, turns, snap grid."""
+        held: list[Any] = [self._streets, self._net, self._centimetres, self._work, self._spare, self.snaps.grid]
+        held += [self.turns, self.tree, self._metric]
+        sizes: dict[int, int] = {}
+        while held:
+            each = held.pop()
+            if isinstance(each, np.ndarray):
+                sizes[id(each)] = each.nbytes
+            elif isinstance(each, tuple | list):
+                held.extend(each)
+            elif is_dataclass(each):
+                held.extend(getattr(each, part.name) for part in fields(each))
+        return sum(sizes.values())
 
     def snap(self, lat: FloatArray, lng: FloatArray) -> Snaps:
         """Where points of shape (n,) meet the road; `edge` is -1 for those too far from every road."""
