@@ -10,6 +10,15 @@ import msgspec
 from accounts.model import Driver, Rider, Role
 
 
+class Stars(msgspec.Struct, frozen=True):
+    """A rating (1..5) that an event told of; `event_id` is what it is known again by."""
+
+    event_id: str
+    subject: str
+    stars: int
+    at: float
+
+
 class RiderStore(Protocol):
     """Riders, inside one transaction."""
 
@@ -22,7 +31,11 @@ class RiderStore(Protocol):
         ...
 
     async def save(self, rider: Rider) -> None:
-        """Write what a patch may change; ratings are counted elsewhere."""
+        """Write what a patch may change; ratings are counted by `rated`."""
+        ...
+
+    async def rated(self, rating: Stars) -> None:
+        """Count a rating. Raises Conflict already_counted when the same event was counted before."""
         ...
 
 
@@ -38,7 +51,11 @@ class DriverStore(Protocol):
         ...
 
     async def save(self, driver: Driver) -> None:
-        """Write what a patch may change; ratings are counted elsewhere."""
+        """Write what a patch may change; ratings are counted by `rated`."""
+        ...
+
+    async def rated(self, rating: Stars) -> None:
+        """Count a rating. Raises Conflict already_counted when the same event was counted before."""
         ...
 
 
@@ -77,23 +94,31 @@ class CodeStore(Protocol):
         ...
 
 
-class UnitOfWork(Protocol):
-    """One transaction."""
+class RiderWork(Protocol):
+    """One transaction on the riders' database."""
 
     @property
     def riders(self) -> RiderStore: ...
 
+
+class DriverWork(Protocol):
+    """One transaction on the drivers' database, which may be another."""
+
     @property
     def drivers(self) -> DriverStore: ...
+
+
+class CodeWork(Protocol):
+    """One transaction on the database of one-time codes."""
 
     @property
     def codes(self) -> CodeStore: ...
 
 
-class Transactions(Protocol):
+class Transactions[Work](Protocol):
     """Begins a unit of work: commits when the block ends, rolls back when it raises."""
 
-    def __call__(self) -> AbstractAsyncContextManager[UnitOfWork]: ...
+    def __call__(self) -> AbstractAsyncContextManager[Work]: ...
 
 
 class People(Protocol):

@@ -16,7 +16,7 @@ from accounts.model import (
     patched_driver,
     patched_rider,
 )
-from accounts.ports import DriverWatch, People, Transactions
+from accounts.ports import DriverWatch, DriverWork, People, RiderWork, Transactions
 from core.clock import Clock
 from core.errors import FieldError, Forbidden, NotFound
 from core.ids import Ids
@@ -25,7 +25,7 @@ from core.ids import Ids
 class RiderDesk:
     """Riders."""
 
-    def __init__(self, transactions: Transactions, people: People, ids: Ids, clock: Clock) -> None:
+    def __init__(self, transactions: Transactions[RiderWork], people: People, ids: Ids, clock: Clock) -> None:
         self._transactions = transactions
         self._people = people
         self._ids = ids
@@ -70,7 +70,9 @@ class RiderDesk:
 class DriverDesk:
     """Drivers and their cars."""
 
-    def __init__(self, transactions: Transactions, people: People, watch: DriverWatch, ids: Ids, clock: Clock) -> None:
+    def __init__(
+        self, transactions: Transactions[DriverWork], people: People, watch: DriverWatch, ids: Ids, clock: Clock
+    ) -> None:
         self._transactions = transactions
         self._people = people
         self._watch = watch

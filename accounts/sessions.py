@@ -14,7 +14,7 @@ from typing import get_args
 import msgspec
 
 from accounts.model import Role, normal_phone
-from accounts.ports import CodeRow, CodeSender, Minter, People, Transactions
+from accounts.ports import CodeRow, CodeSender, CodeWork, Minter, People, Transactions
 from core.clock import Clock
 from core.errors import FieldError, InvalidInput, TooMany, Unauthorized
 from core.ids import Ids
@@ -44,7 +44,7 @@ class Session(msgspec.Struct, frozen=True):
 class SessionPorts:
     """What sessions work with."""
 
-    transactions: Transactions
+    transactions: Transactions[CodeWork]
     people: People
     sender: CodeSender
     mint: Minter

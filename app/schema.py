@@ -1,22 +1,36 @@
-"""The main database's schema: every room's tables on one metadata, brought up to date at each start."""
+"""The schema of each room's tables, brought up to date at each start."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import accounts.adapters.sql
-import dispatch.adapters.sql
-import payments.adapters.sql
-import runtime.idempotency
-import trips.adapters.sql
-from runtime import migrations
-from runtime.sql import Database
+from accounts.adapters import sql as accounts
+from app.databases import ROOMS, Databases, Room
+from dispatch.adapters import sql as dispatch
+from payments.adapters import sql as payments
+from runtime import idempotency, lease, migrations
+from runtime.sql import Database, Table, outbox
+from trips.adapters import tables as trips
 
-# importing them hangs their tables on runtime.sql.metadata
-TABLES = (accounts.adapters.sql, dispatch.adapters.sql, payments.adapters.sql, runtime.idempotency, trips.adapters.sql)
+TABLES: Mapping[Room, Sequence[Table]] = {
+    "riders": (accounts.riders, accounts.rider_ratings, accounts.one_time_codes),
+    "drivers": (accounts.drivers, accounts.driver_ratings),
+    "trips": (
+        *(dispatch.ride_requests, dispatch.offers, trips.trips, trips.trip_events, trips.trip_ratings),
+        *(outbox, idempotency.answers, lease.leases),
+    ),
+    "payments": (payments.quotes,),
+}
 SCRIPTS = Path(__file__).parent / "migrations"
 
 
-async def upgrade(database: Database) -> None:
-    """Bring a database to the newest schema."""
-    await migrations.upgrade(database, SCRIPTS)
+async def upgrade(databases: Databases) -> None:
+    """Bring every database to the newest schema of the rooms that it holds; see runtime.migrations."""
+    for database, rooms in databases.each():
+        await upgrade_one(database, rooms)
+
+
+async def upgrade_one(database: Database, rooms: Sequence[Room] = ROOMS) -> None:
+    """The same for one database."""
+    await migrations.upgrade(database, SCRIPTS, rooms)

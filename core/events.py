@@ -3,6 +3,9 @@
 An event leaves its room through the outbox, in the transaction that made it true. Delivery is at least once, in order
 per `key`; consumers are idempotent by `id`. An id is derived from what happened wherever that can happen only once, so
 that the outbox's uniqueness keeps the promise "exactly one".
+
+`region` names the part of the city that the pickup lies in (maps/segments.py): what happens in one region is one
+worker's concern. It is empty in events that were written before there were regions.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ class Event(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 class _RequestEvent(Event, frozen=True, kw_only=True):
     request_id: str
+    region: str = ""
 
     @property
     def key(self) -> str:
@@ -105,6 +109,7 @@ class _TripEvent(Event, frozen=True, kw_only=True):
     request_id: str
     rider_id: str
     driver_id: str
+    region: str = ""
 
     @property
     def key(self) -> str:
@@ -142,6 +147,15 @@ class FareFixed(_TripEvent, frozen=True, kw_only=True):
     distance_grade: str
 
 
+class TripRated(_TripEvent, frozen=True, kw_only=True):
+    """One party gave a completed trip 1 to 5 stars; `about_id` is the rider or driver whom they are for."""
+
+    by: Party
+    about: Party
+    about_id: str
+    stars: int
+
+
 AnyEvent = (
     RideRequested
     | OffersMade
@@ -155,7 +169,25 @@ AnyEvent = (
     | TripCompleted
     | TripCancelled
     | FareFixed
+    | TripRated
 )
+
+
+class DriverMoved(msgspec.Struct, frozen=True, array_like=True):
+    """Where an online driver was, at most one a second and driver: for who watches the traffic, not for any truth.
+
+    No committed event: it may be lost (that is counted), and come late or twice; a later `at` wins. `at` is engine time
+    of the ping, `segment` an H3 cell; `heading` and `speed_mps` are None where unknown.
+    """
+
+    driver_id: str
+    at: float
+    lat: float
+    lng: float
+    heading: float | None
+    speed_mps: float | None
+    on_trip: bool
+    segment: int
 
 
 def search_ended_id(request_id: str) -> str:
@@ -166,3 +198,8 @@ def search_ended_id(request_id: str) -> str:
 def trip_step_id(trip_id: str, step: str) -> str:
     """The id of a step that a trip can take only once."""
     return f"trip-{step}:{trip_id}"
+
+
+def trip_rated_id(trip_id: str, by: Party) -> str:
+    """The id of the one rating that a party may give for a trip."""
+    return f"trip-rated:{trip_id}:{by}"

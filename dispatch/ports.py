@@ -57,6 +57,18 @@ class Delivery(Protocol):
         ...
 
 
+class SharedClaims(Protocol):
+    """Which drivers the searches of all workers have chosen. Each call may raise Unavailable."""
+
+    async def take(self, offers: Sequence[Offer], keep_s: float) -> set[str]:
+        """Claim the drivers of these offers for so many wall seconds; returns those of them whom others hold."""
+        ...
+
+    async def end(self, offers: Sequence[Offer], keep_s: float) -> None:
+        """Let the claims for these offers go after so many wall seconds; those for other offers stay."""
+        ...
+
+
 class QuoteBook(Protocol):
     """Prices."""
 
@@ -105,14 +117,24 @@ class OfferBook(Protocol):
         ...
 
 
+class TripPapers(Protocol):
+    """What a trip needs of rooms whose databases may be others: read before the transaction that opens it.
+
+    Within it, a lock would be held for as long as another database takes to answer.
+    """
+
+    async def __call__(self, driver_id: str, quote_id: str | None, /) -> object:
+        """For the trip book to understand. Raises NotFound for an unknown driver, and Conflict not_approved."""
+        ...
+
+
 class TripBook(Protocol):
     """Trips, bound to the transaction in which the offer is accepted."""
 
-    async def open(self, trip: NewTrip) -> str:
+    async def open(self, trip: NewTrip, papers: object) -> str:
         """Open the trip, announce it as TripAssigned, and return its id.
 
-        Raises Conflict when the driver or the rider is on another trip, NotFound for an unknown driver; the transaction
-        must then be left.
+        Raises Conflict when the driver or the rider is on another trip; the transaction must then be left.
         """
         ...
 
@@ -180,3 +202,5 @@ class Ports:
     profiles: Profiles
     delivery: Delivery
     quotes: QuoteBook
+    papers: TripPapers
+    claims: SharedClaims | None = None  # None: no other process searches

@@ -19,7 +19,7 @@ from dispatch.decide import Choice, Decision
 from dispatch.look import Lookout
 from dispatch.model import Offer, Policy, RequestStatus, RideRequest
 from dispatch.modes import places
-from dispatch.ports import Store
+from dispatch.ports import Store, TripPapers
 from dispatch.settle import Change, Seen
 from dispatch.tell import Teller
 from runtime import telemetry
@@ -33,6 +33,7 @@ class Means:
     """What every search works with."""
 
     store: Store
+    papers: TripPapers
     lookout: Lookout
     teller: Teller
     clock: Clock
@@ -98,6 +99,7 @@ class Search:
         if found is None or not found[0].is_open:
             return None
         request, offers = found
+        means.lookout.claims.ended([offer for offer in offers if not offer.is_open and offer.status != "accepted"])
         self.status = request.status
         now = means.clock.now()
         if now >= request.expires_at:
@@ -149,7 +151,8 @@ class Search:
         """Commit offers and hand them over; False when another dispatcher was faster with one of the drivers."""
         means = self._means
         offers = [self._draft(request, choice) for choice in chosen]
-        means.lookout.claims.hold(offers)
+        if not await means.lookout.claims.hold(offers):
+            return False
         async with self.lock:
             change = None
             try:
@@ -159,7 +162,7 @@ class Search:
                 return False
             finally:
                 if change is None:
-                    means.lookout.claims.release(offers)
+                    await means.lookout.claims.release(offers)
             if change is None:
                 return True
             await means.teller.changed(change)
@@ -176,11 +179,12 @@ class Search:
             offer = self._draft(request, choice)
             async with self.lock:
                 try:
+                    papers = await means.papers(offer.driver_id, request.quote_id)
                     async with means.store.transaction() as uow:
                         made = await settle.make_offers(uow, [offer], seen)
                         if made is None:
                             return True
-                        change = await settle.accept(uow, self.request_id, offer.offer_id, offer.made_at)
+                        change = await settle.accept(uow, offer, offer.made_at, papers)
                 except (Conflict, NotFound) as error:
                     _log.info("the driver cannot take a trip: %s", error.detail, extra={"driver_id": offer.driver_id})
                     continue
@@ -205,7 +209,7 @@ class Search:
         )
 
     async def _told(self, change: Change) -> None:
-        self._means.lookout.claims.release(change.ended)
+        await self._means.lookout.claims.release(change.ended)
         await self._means.teller.changed(change)
 
     async def _pause(self, seconds: float) -> None:

@@ -42,7 +42,7 @@ class RideDesk:
         policy = Policy.of(settings.dispatch, settings.location.fresh_s)
         self._teller = Teller(ports.delivery, settings.dispatch.delivery_timeout_s)
         lookout = Lookout(ports, policy, settings.dispatch, clock)
-        self._means = Means(ports.store, lookout, self._teller, clock, ids, policy, settings.dispatch)
+        self._means = Means(ports.store, ports.papers, lookout, self._teller, clock, ids, policy, settings.dispatch)
         self.searches = Searches(self._means, lane_of)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._entering = 0
@@ -133,6 +133,11 @@ class RideDesk:
 
     # the desk itself
 
+    @property
+    def unshared_claims(self) -> int:
+        """How many drivers were chosen while the claims that workers share were away."""
+        return self._means.lookout.claims.unshared
+
     async def close(self) -> None:
         """Stop the searches where they are; nothing ends by this, whoever owns their lanes next goes on."""
         self._closed = True
@@ -217,10 +222,11 @@ class RideDesk:
 
     async def _accept(self, offer: Offer) -> Accepted:
         try:
+            papers = await self._papers(offer) if offer.is_open else None  # a repeat needs none
             async with self.searches.lock(offer.request_id):
                 async with self._store.transaction() as uow:
-                    change = await settle.accept(uow, offer.request_id, offer.offer_id, self._clock.now())
-                self._means.lookout.claims.shorten(offer, self._clock.now() + self._settings.busy_shown_s)
+                    change = await settle.accept(uow, offer, self._clock.now(), papers)
+                await self._means.lookout.claims.shorten(offer)
                 await self._told(change)
         except (Conflict, NotFound) as error:
             if error.code not in _TOO_LATE:
@@ -230,6 +236,10 @@ class RideDesk:
         assert change.request.trip_id is not None
         return Accepted(change.request.request_id, change.request.trip_id)
 
+    async def _papers(self, offer: Offer) -> object:
+        request = await self._store.request(offer.request_id)
+        return await self._ports.papers(offer.driver_id, None if request is None else request.quote_id)
+
     async def _end(self, ended: Offer) -> None:
         async with self.searches.lock(ended.request_id):
             async with self._store.transaction() as uow:
@@ -237,7 +247,7 @@ class RideDesk:
             await self._told(change)
 
     async def _told(self, change: Change) -> None:
-        self._means.lookout.claims.release(change.ended)
+        await self._means.lookout.claims.release(change.ended)
         self.searches.wake(change.request.request_id)
         await self._teller.changed(change)
 

@@ -25,6 +25,7 @@ from core.events import (
 from dispatch import offers as rules
 from dispatch.model import NewTrip, Offer, RequestStatus, RideRequest
 from dispatch.ports import UnitOfWork
+from maps.segments import region_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ async def add_request(uow: UnitOfWork, request: RideRequest) -> None:
             id=f"ride-requested:{request.request_id}",
             at=request.created_at,
             request_id=request.request_id,
+            region=region_of(request.segment),
             rider_id=request.rider_id,
             pickup=request.pickup,
             dropoff=request.dropoff,
@@ -74,6 +76,7 @@ async def make_offers(uow: UnitOfWork, offers: Sequence[Offer], seen: Seen) -> C
             id=f"offers-made:{offers[0].offer_id}",
             at=offers[0].made_at,
             request_id=request.request_id,
+            region=region_of(request.segment),
             offer_ids=[offer.offer_id for offer in offers],
             driver_ids=[offer.driver_id for offer in offers],
             mode=request.mode,
@@ -88,7 +91,7 @@ async def end_offers(uow: UnitOfWork, ended: Sequence[Offer]) -> Change:
     stored = {offer.offer_id: offer for offer in await uow.offers.of_request(request.request_id)}
     new = [offer for offer in ended if stored[offer.offer_id].is_open]
     for offer in new:
-        await _save_ended(uow, offer)
+        await _save_ended(uow, request, offer)
     stored.update({offer.offer_id: offer for offer in new})
     if request.status != "offered" or any(offer.is_open for offer in stored.values()):
         return Change(request, request.status, new)
@@ -97,12 +100,15 @@ async def end_offers(uow: UnitOfWork, ended: Sequence[Offer]) -> Change:
     return Change(after, request.status, new)
 
 
-async def accept(uow: UnitOfWork, request_id: str, offer_id: str, at: float) -> Change:
+async def accept(uow: UnitOfWork, offer: Offer, at: float, papers: object) -> Change:
     """The driver of an offer takes the request: the offer is accepted, the others end, the trip is opened.
+
+    `papers` are the trip's; they are not needed for an offer that was not open when it was read.
 
     A repeated accept changes nothing. Raises Conflict offer_closed or offer_expired, and whatever the trip book raises
     when the driver cannot take a trip; nothing may be committed then.
     """
+    request_id, offer_id = offer.request_id, offer.offer_id
     request = await _locked(uow, request_id)
     offers = await uow.offers.of_request(request_id)
     mine = next(offer for offer in offers if offer.offer_id == offer_id)
@@ -114,16 +120,18 @@ async def accept(uow: UnitOfWork, request_id: str, offer_id: str, at: float) -> 
     await uow.offers.save(accepted)
     closed = [rules.end(offer, "accepted_elsewhere", at) for offer in offers if offer.is_open and offer is not mine]
     for offer in closed:
-        await _save_ended(uow, offer)
-    trip_id = await uow.trips.open(_new_trip(request, accepted, at))
+        await _save_ended(uow, request, offer)
+    assert papers is not None
+    trip_id = await uow.trips.open(_new_trip(request, accepted, at), papers)
     after = msgspec.structs.replace(request, status="assigned", trip_id=trip_id, ended_at=at)
     await uow.requests.save(after)
-    driver_id = accepted.driver_id
+    driver_id, region = accepted.driver_id, region_of(request.segment)
     uow.publish(
         OfferAccepted(
             id=f"offer-accepted:{offer_id}",
             at=at,
             request_id=request_id,
+            region=region,
             offer_id=offer_id,
             driver_id=driver_id,
             trip_id=trip_id,
@@ -132,6 +140,7 @@ async def accept(uow: UnitOfWork, request_id: str, offer_id: str, at: float) -> 
             id=search_ended_id(request_id),
             at=at,
             request_id=request_id,
+            region=region,
             rider_id=request.rider_id,
             driver_id=driver_id,
             trip_id=trip_id,
@@ -153,7 +162,7 @@ async def finish(uow: UnitOfWork, request_id: str, reason: NoCabReason, at: floa
     open_offers = [offer for offer in await uow.offers.of_request(request_id) if offer.is_open]
     closed = [rules.end(offer, outcome, at) for offer in open_offers]
     for offer in closed:
-        await _save_ended(uow, offer)
+        await _save_ended(uow, request, offer)
     seen = seen or Seen(request.supply_seen, request.counts)
     after = msgspec.structs.replace(
         request, status=reason, ended_at=at, supply_seen=seen.supply_seen, counts=seen.counts
@@ -164,6 +173,7 @@ async def finish(uow: UnitOfWork, request_id: str, reason: NoCabReason, at: floa
             id=search_ended_id(request_id),
             at=at,
             request_id=request_id,
+            region=region_of(request.segment),
             rider_id=request.rider_id,
             segment=request.segment,
             supply_seen=seen.supply_seen,
@@ -182,7 +192,7 @@ async def _locked(uow: UnitOfWork, request_id: str) -> RideRequest:
     return request
 
 
-async def _save_ended(uow: UnitOfWork, offer: Offer) -> None:
+async def _save_ended(uow: UnitOfWork, request: RideRequest, offer: Offer) -> None:
     assert offer.status != "open"
     assert offer.status != "accepted"
     assert offer.ended_at is not None
@@ -192,6 +202,7 @@ async def _save_ended(uow: UnitOfWork, offer: Offer) -> None:
             id=f"offer-ended:{offer.offer_id}",
             at=offer.ended_at,
             request_id=offer.request_id,
+            region=region_of(request.segment),
             offer_id=offer.offer_id,
             driver_id=offer.driver_id,
             outcome=offer.status,

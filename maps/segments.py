@@ -3,6 +3,8 @@
 A segment is the resolution 8 ancestor of the point's resolution 10 cell. That is not the resolution 8 cell at the
 point: H3 children do not tile their parent exactly, and only the walk up from the finest cell stays true once segments
 are split.
+
+A region is the coarse ancestor of a segment: the part of a city whose ride requests one worker serves.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from core.geo import FloatArray, LatLng
 
 FINEST_RESOLUTION = 10
 RESOLUTION = 8
+REGION_RESOLUTION = 5  # about 250 square km, a town's half; every host must agree
 
 SegmentArray = npt.NDArray[np.uint64]
 
@@ -59,6 +62,11 @@ def parse(text: str) -> int:
     if not (0 < cell < 1 << 63 and h3.is_valid_cell(cell) and h3.get_resolution(cell) == RESOLUTION):
         raise InvalidInput(f"{text!r} is not a segment", code="bad_segment")
     return cell
+
+
+def region_of(segment: str) -> str:
+    """The name of the region of the segment with this name. Raises InvalidInput for what is no segment."""
+    return name(h3.cell_to_parent(parse(segment), REGION_RESOLUTION))
 
 
 def centre(segment: int) -> LatLng:

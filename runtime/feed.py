@@ -48,7 +48,7 @@ class Feed:
         ended: Callable[[Feed, Entry], None],
     ) -> None:
         self.name = outlet.name
-        self.cursor = 0  # the last row that was offered
+        self.cursor = 0  # the highest row that was offered
         self.gave_up: set[int] = set()  # rows, until the relay has noted it
         self._outlet = outlet
         self._settings = settings
@@ -64,11 +64,19 @@ class Feed:
         """How many more entries it may have in hand."""
         return self._settings.relay_window - len(self._in_hand)
 
+    def reach(self, seq: int) -> None:
+        """Come to the next row. Rows come in order, save those that come late."""
+        assert seq > self.cursor
+        self.cursor = seq
+
+    def has_in_hand(self, seq: int) -> bool:
+        """Whether this row was taken and has not ended."""
+        return seq in self._in_hand
+
     def offer(self, entry: Entry) -> None:
-        """Take the next row, if the outlet wants it. Rows come in order."""
-        assert entry.seq > self.cursor
-        self.cursor = entry.seq
-        if not self._outlet.wants(entry.event):
+        """Take a row that was reached, if the outlet wants it; one that comes late also beyond `relay_window`."""
+        assert entry.seq <= self.cursor
+        if entry.seq in self._in_hand or not self._outlet.wants(entry.event):
             return
         self._in_hand.add(entry.seq)
         key = entry.event.key

@@ -10,7 +10,7 @@ from core.errors import Conflict
 from runtime.settings import RuntimeSettings
 from runtime.sql import Database, metadata
 
-_answers = sa.Table(
+answers = sa.Table(
     "idempotency_keys",
     metadata,
     sa.Column("scope_key", sa.String(200), primary_key=True),  # caller, operation and the client's key
@@ -38,8 +38,8 @@ class IdempotencyStore:
 
     async def find(self, scope_key: str, body_hash: str) -> StoredAnswer | None:
         """The first answer to this key, or None. Raises Conflict when the key came with another body."""
-        query = sa.select(_answers.c.body_hash, _answers.c.status, _answers.c.body).where(
-            _answers.c.scope_key == scope_key, _answers.c.at >= self._clock.now() - self._keep_s
+        query = sa.select(answers.c.body_hash, answers.c.status, answers.c.body).where(
+            answers.c.scope_key == scope_key, answers.c.at >= self._clock.now() - self._keep_s
         )
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).first()
@@ -53,8 +53,8 @@ class IdempotencyStore:
         """Remember the first answer; a key that is kept already stays as it is, and old keys go."""
         now = self._clock.now()
         async with self._database.transaction() as tx:
-            await tx.connection.execute(sa.delete(_answers).where(_answers.c.at < now - self._keep_s))
-            known = sa.select(_answers.c.at).where(_answers.c.scope_key == scope_key)
+            await tx.connection.execute(sa.delete(answers).where(answers.c.at < now - self._keep_s))
+            known = sa.select(answers.c.at).where(answers.c.scope_key == scope_key)
             if (await tx.connection.execute(known)).first() is None:
                 row = {"scope_key": scope_key, "body_hash": body_hash, "at": now}
-                await tx.connection.execute(sa.insert(_answers).values(status=answer.status, body=answer.body, **row))
+                await tx.connection.execute(sa.insert(answers).values(status=answer.status, body=answer.body, **row))

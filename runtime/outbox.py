@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
-import msgspec
 import sqlalchemy as sa
 
 from core.bus import Bus
 from core.clock import Clock
 from core.errors import Unavailable
-from core.events import AnyEvent
 from runtime.feed import Entry, Feed
+from runtime.lease import Lease
+from runtime.marks import Marks
+from runtime.reader import Reader
 from runtime.settings import RuntimeSettings
-from runtime.sql import Database, outbox
+from runtime.sql import outbox
 
 _log = logging.getLogger("hexcab.outbox")
-_decode = msgspec.json.Decoder(AnyEvent).decode
-_NOBODY = ""  # gave the row up: it is published
-_READER = "relay"
+_READER = "relay"  # gives up a row that is no event of ours
+_CLEAN_EVERY_S = 60.0  # engine time
+
+
+class Backlog(NamedTuple):
+    """How many rows wait (`relay_count_max` where there are more), the age of the oldest in seconds, the dead ones."""
+
+    waiting: int
+    age_s: float
+    dead: int
+
+
+class _LeaseLostError(Exception):
+    """Another relay has taken over, or may have."""
 
 
 class Relay:
@@ -31,33 +44,31 @@ class Relay:
 
     Each group has a cursor of its own, and groups at the same place share a read: one that is stuck or slow stays
     behind with a bounded number of rows in hand, and the others go on. What a group has handled is remembered here
-    alone, so after a crash groups may see an event again. The cursors ask that rows become visible in the order of
-    `seq`, which SQLite's single writer gives.
+    alone, so after a crash groups may see an event again. Several processes may run a relay on one database: the one
+    that holds the lease works, the others wait for it.
     """
 
-    def __init__(
-        self, database: Database, bus: Bus, clock: Clock, settings: RuntimeSettings, rng: random.Random
-    ) -> None:
-        self._database = database
+    def __init__(self, lease: Lease, bus: Bus, clock: Clock, settings: RuntimeSettings, rng: random.Random) -> None:
+        self._lease = lease
+        self._database = lease.database
         self._bus = bus
         self._clock = clock
         self._settings = settings
         self._rng = rng
+        self._marks = Marks(lease, clock, settings)
         self._feeds: Sequence[Feed] = ()
         self._kick = asyncio.Event()
-        self._marks: dict[int, str] = {}  # row: the groups that gave it up
-        self._marks_wait = asyncio.Event()
-        self._marked = asyncio.Event()
+        self._sweep_at = 0.0
         self._task: asyncio.Task[None] | None = None
-        self._next_clean = 0.0
-        self.published = 0
-        self.dead = 0
-        database.on_commit(self._kick.set)
+        self._database.on_commit(self._kick.set)
+
+    @property
+    def published(self) -> int:
+        """How many rows this relay has marked."""
+        return self._marks.published
 
     def start(self) -> None:
-        """Begin relaying; rows left by an earlier run go first."""
-        self._feeds = [Feed(outlet, self._settings, self._rng, self._ended) for outlet in self._bus.outlets()]
-        self._kick.set()
+        """Begin relaying once the lease is ours; rows left by an earlier run go first."""
         self._task = asyncio.create_task(self._run(), name="outbox-relay")
 
     async def wait(self) -> None:
@@ -68,80 +79,107 @@ class Relay:
             self._task.result()
 
     async def close(self) -> None:
-        """Stop; what is unpublished stays in the outbox for the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, *(feed.close() for feed in self._feeds), return_exceptions=True)
-        if self._marks:
-            try:
-                await self._mark()
-            except Unavailable as error:
-                _log.warning("the outbox cannot be marked, events will come again: %s", error.detail)
+        """Stop, and let another relay lead; what is unpublished stays in the outbox for it or for the next start."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            await self._marks.write()
+            await self._lease.release()
+        except Unavailable as error:
+            _log.warning("the outbox cannot be marked, events will come again: %s", error.detail)
 
-    async def waiting(self) -> tuple[int, float]:
-        """How many rows wait, and the age of the oldest in seconds."""
-        query = sa.select(sa.func.count(), sa.func.min(outbox.c.at)).where(outbox.c.state == "waiting")
+    async def backlog(self) -> Backlog:
+        """What stands in the outbox. Raises Unavailable."""
+        waits, most = outbox.c.state == "waiting", self._settings.relay_count_max
+        some = sa.select(outbox.c.seq).where(waits).limit(most).subquery()
+        counted = sa.select(sa.func.count()).select_from(some).scalar_subquery()
+        oldest = sa.select(outbox.c.at).where(waits).order_by(outbox.c.seq).limit(1).scalar_subquery()
+        dead = sa.select(sa.func.count()).select_from(outbox).where(outbox.c.state == "dead").scalar_subquery()
         async with self._database.reading() as connection:
-            count, oldest = (await connection.execute(query)).one()
-        return int(count), max(0.0, self._clock.now() - oldest) if count else 0.0
+            waiting, at, gave_up = (await connection.execute(sa.select(counted, oldest, dead))).one()
+        return Backlog(waiting, 0.0 if at is None else max(0.0, self._clock.now() - at), gave_up)
 
     async def drained(self) -> None:
         """Return once nothing waits; for tests and for a clean stop."""
         while True:
-            self._marked.clear()
-            if not (await self.waiting())[0]:
+            self._marks.written.clear()
+            if not (await self.backlog()).waiting:
                 return
-            await self._marked.wait()
+            await self._marks.written.wait()
 
     async def _run(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._read_forever(), name="outbox-reader")
-            tasks.create_task(self._mark_forever(), name="outbox-marker")
-
-    async def _read_forever(self) -> None:
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.relay_look_s):
-                    await self._kick.wait()
-            self._kick.clear()
+            await self._take_lease()
+            self._feeds = [Feed(outlet, self._settings, self._rng, self._ended) for outlet in self._bus.outlets()]
+            reader = Reader(self._database, self._feeds, self._settings, self._settle, self._spoilt)
             try:
-                while await self._read():
-                    pass
-                await self._clean()
-            except Exception as error:
-                self._kick.set()
-                await self._pause("the outbox cannot be read, will try again: %s", error)
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._forever("the lease cannot be renewed", self._hold))
+                    tasks.create_task(self._forever("the outbox cannot be read", partial(self._read, reader)))
+                    tasks.create_task(self._forever("the outbox cannot be marked", self._marks.write_some))
+                    tasks.create_task(self._forever("the outbox cannot be cleaned", self._clean))
+            except* _LeaseLostError:
+                _log.warning("another process relays the outbox from here on, or nobody could be asked in time")
+                self._marks.forget()  # whoever leads hands these out again
+            finally:
+                await asyncio.gather(*(feed.close() for feed in self._feeds))
 
-    async def _read(self) -> bool:
-        """Offer the next rows to the groups that have room; whether there may be more for them."""
-        ready = [feed for feed in self._feeds if feed.room > 0]
-        if not ready:
-            return False  # the first one that has room again kicks
-        most = min(self._settings.relay_batch, max(feed.room for feed in ready))
-        query = (
-            sa.select(outbox.c.seq, outbox.c.body)
-            .where(outbox.c.state == "waiting", outbox.c.seq > min(feed.cursor for feed in ready))
-            .order_by(outbox.c.seq)
-            .limit(most)
-        )
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(query)).all()
-        for seq, body in rows:
-            self._offer(seq, body, [feed for feed in ready if feed.cursor < seq and feed.room > 0])
-        return len(rows) == most and any(feed.room > 0 for feed in ready)
+    async def _take_lease(self) -> None:
+        """Return once the lease is ours."""
+        while True:
+            try:
+                if await self._lease.take():
+                    return
+            except Unavailable as error:
+                _log.warning("the relay's lease cannot be taken: %s", error.detail)
+            await asyncio.sleep(self._lease.lease_s / 3 * self._rng.uniform(0.5, 1.0))
 
-    def _offer(self, seq: int, body: str, feeds: Sequence[Feed]) -> None:
+    async def _forever(self, failed: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Repeat some work; what fails is tried again after a pause."""
+        while True:
+            try:
+                await work()
+            except _LeaseLostError:
+                raise
+            except Unavailable as error:
+                _log.warning("%s, will try again: %s", failed, error.detail)
+                await asyncio.sleep(self._settings.relay_retry_s)
+            except Exception:
+                _log.exception("%s, will try again", failed)
+                await asyncio.sleep(self._settings.relay_retry_s)
+
+    async def _hold(self) -> None:
+        await asyncio.sleep(self._lease.lease_s / 3)
         try:
-            entry = Entry(seq, _decode(body))
-        except msgspec.MsgspecError:
-            _log.exception("a row of the outbox is no event of ours", extra={"seq": seq})
-            for feed in feeds:
-                feed.cursor = seq
-            self._mark_later(seq, _READER)
-            return
-        for feed in feeds:
-            feed.offer(entry)
-        self._settle(entry)
+            await self._lease.renew()
+        except Unavailable:
+            if self._lease.held:
+                raise
+        if not self._lease.held:
+            raise _LeaseLostError
+
+    async def _read(self, reader: Reader) -> None:
+        """Hand out all that waits, then wait for a commit of this process or for the time to look for others'."""
+        self._kick.clear()
+        while await reader.read():
+            pass
+        now = asyncio.get_running_loop().time()
+        if now >= self._sweep_at:
+            async with self._marks.writing:  # what is marked in between would look as if nobody had it
+                await reader.sweep(self._is_in_hand)
+            self._sweep_at = now + self._settings.relay_sweep_s
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.relay_look_s):
+                await self._kick.wait()
+
+    async def _clean(self) -> None:
+        await self._marks.clean()
+        await self._clock.sleep(_CLEAN_EVERY_S)
+
+    def _is_in_hand(self, seq: int) -> bool:
+        return seq in self._marks or any(feed.has_in_hand(seq) for feed in self._feeds)
 
     def _ended(self, feed: Feed, entry: Entry) -> None:
         if feed.room == 1:  # it had none, and may have been left behind
@@ -151,58 +189,9 @@ class Relay:
     def _settle(self, entry: Entry) -> None:
         if all(feed.is_past(entry) for feed in self._feeds):
             gave_up = [feed for feed in self._feeds if entry.seq in feed.gave_up]
-            self._mark_later(entry.seq, ",".join(feed.name for feed in gave_up))
+            self._marks.note(entry.seq, ",".join(feed.name for feed in gave_up))
             for feed in gave_up:
                 feed.gave_up.remove(entry.seq)
 
-    def _mark_later(self, seq: int, gave_up: str) -> None:
-        self._marks.setdefault(seq, gave_up)  # a group that comes late to a row it does not want settles it again
-        self._marks_wait.set()
-
-    async def _mark_forever(self) -> None:
-        while True:
-            await self._marks_wait.wait()
-            await asyncio.sleep(self._settings.relay_mark_s)  # each commit waits for the disk: one for many rows
-            self._marks_wait.clear()
-            try:
-                await self._mark()
-            except Exception as error:
-                self._marks_wait.set()
-                await self._pause("the outbox cannot be marked, will try again: %s", error)
-
-    async def _mark(self) -> None:
-        marks, published = dict(self._marks), 0
-        waits = outbox.c.state == "waiting"
-        async with self._database.transaction() as tx:
-            for some in itertools.batched(
-                (seq for seq, groups in marks.items() if groups == _NOBODY), self._settings.relay_batch
-            ):
-                handled = sa.update(outbox).where(waits, outbox.c.seq.in_(some)).values(state="published")
-                published += (await tx.connection.execute(handled)).rowcount
-            dead = {seq: groups for seq, groups in marks.items() if groups != _NOBODY}
-            for seq, groups in dead.items():
-                values = {"state": "dead", "gave_up": groups[:200]}
-                await tx.connection.execute(sa.update(outbox).where(waits, outbox.c.seq == seq).values(**values))
-        self.published += published
-        self.dead += len(dead)
-        for seq in marks:
-            del self._marks[seq]
-        self._marked.set()
-
-    async def _clean(self) -> None:
-        """Drop what was published long ago, at most once a minute of engine time."""
-        now = self._clock.now()
-        if now < self._next_clean:
-            return
-        self._next_clean = now + 60
-        old = (outbox.c.state == "published") & (outbox.c.at < now - self._settings.outbox_keep_s)
-        newest = sa.select(sa.func.max(outbox.c.seq)).scalar_subquery()  # SQLite numbers the next row after it
-        async with self._database.transaction() as tx:
-            await tx.connection.execute(sa.delete(outbox).where(old, outbox.c.seq < newest))
-
-    async def _pause(self, message: str, error: Exception) -> None:
-        if isinstance(error, Unavailable):
-            _log.warning(message, error.detail)
-        else:
-            _log.error(message, error, exc_info=error)
-        await asyncio.sleep(self._settings.relay_retry_s)
+    def _spoilt(self, seq: int) -> None:
+        self._marks.note(seq, _READER)

@@ -14,8 +14,11 @@ from typing import Annotated, Literal
 import msgspec
 
 from core.errors import BadFile
-
-Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]  # 0: any free one
+from runtime.cassandra_settings import CassandraSettings
+from runtime.host_settings import HostSettings, Port
+from runtime.kafka_settings import KafkaSettings
+from runtime.redis_settings import RedisSettings
+from runtime.sqlsettings import SqlSettings
 
 
 class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,6 +44,9 @@ class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trail_batch: int = 5_000  # pings in one append to the durable log
     keep_idle_pings: bool = True  # pings without a trip go to the log too, until retention removes them
     idle_trail_s: float = 1.0  # wall time that pings without a trip may wait for the log
+    trail_retry_s: float = 1.0  # wall time between tries while the durable log is away
+    complete_wait_s: float = 2.0  # wall time that the end of a trip waits for the log to take its pings
+    last_position_wait_s: float = 1.0  # wall time that a welcome waits for the log's last position of the driver
     purge_every_s: float = 600.0
     expire_every_s: float = 1.0  # how often silent drivers are taken out of the supply
     max_commands: int = 32  # of one driver, waiting for their turn
@@ -53,6 +59,8 @@ class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offer_s: float = 12.0
     request_s: float = 120.0
     retry_s: float = 2.0  # between looks when nobody can be offered the trip
+    claim_timeout_s: float = 0.25  # wall time for an answer of the claims that workers share
+    claim_pause_s: float = 1.0  # wall time that they are left alone after they did not answer
     busy_shown_s: float = 6.0  # after an accept; by then the supply shows that the driver has a trip
     max_rings: int = 16  # of neighbouring segments: about 15 km, more than a cab drives in max_pickup_eta_s in a town
     enough_candidates: int = 16
@@ -75,6 +83,7 @@ class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_reason_length: int = 200
     close_timeout_s: float = 5.0  # wall time for searches to finish their step when the engine stops
     max_open_requests: int = 20_000
+    look_every_s: float = 1.0  # wall time between looks in SQL for searches that no event has told of
 
 
 class TripSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,6 +91,7 @@ class TripSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     max_code_tries: int = 5
     archive_every_s: float = 43_200.0
+    archive_retry_s: float = 300.0  # after a run that failed, as when the archive is away
     archive_batch: int = 200
     distance_timeout_s: float = 20.0  # wall time for matching one trail
     history_page: int = 50
@@ -154,8 +164,6 @@ class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 class RuntimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Stores and machinery."""
 
-    sql_busy_timeout_s: float = 10.0
-    sql_synchronous: Literal["FULL", "NORMAL"] = "FULL"
     relay_batch: int = 200  # rows of one read or one mark
     relay_window: int = 256  # events that one consumer group may have in hand; it reads no further meanwhile
     relay_lanes: int = 16  # rides whose events one group handles at the same time
@@ -163,41 +171,17 @@ class RuntimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relay_max_retry_s: float = 30.0  # wall time between tries at most
     relay_max_attempts: int = 20  # that failed unexpectedly; waiting for what is Unavailable never counts
     relay_mark_s: float = 0.05  # wall time that handled rows wait to be marked together
-    relay_look_s: float = 1.0  # wall time between looks for rows that another process wrote
+    relay_look_s: float = 0.05  # wall time between looks for rows that another process wrote
+    relay_holes: int = 2_000  # numbers of rows that others may be about to commit, which are looked for
+    relay_late_s: float = 60.0  # wall time that they are looked for: longer than a transaction can live
+    relay_sweep_s: float = 5.0  # wall time between looks for rows that nobody has in hand
+    relay_count_max: int = 100_000  # of waiting rows, for the gauge
     outbox_keep_s: float = 86_400.0
     idempotency_keep_s: float = 86_400.0
     valkey_start_timeout_s: float = 10.0
     route_workers: int = 1
     clock_speed: float = 1.0  # engine seconds per wall second; above 1 for demos and tests
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-
-class SqlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The SQL server of a cluster. An empty URL: SQLite in the data directory; an empty room's URL: the main one."""
-
-    url: str = ""  # postgresql+asyncpg://... or mysql+asyncmy://...
-    riders_url: str = ""
-    drivers_url: str = ""
-    payments_url: str = ""
-
-
-class RedisSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The Redis of a cluster. An empty URL: the embedded one in the data directory."""
-
-    url: str = ""  # redis://, rediss:// or, for a Redis Cluster, redis+cluster:// and rediss+cluster://
-
-
-class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The Kafka of a cluster. Without brokers the bus is in memory, which only one process can use."""
-
-    brokers: str = ""  # host:port,host:port
-
-
-class CassandraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The Cassandra of a cluster. Without hosts, trails and the archive are in SQLite in the data directory."""
-
-    hosts: str = ""  # host,host
-    port: Port = 9042
 
 
 class Geography(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -210,14 +194,31 @@ class Geography(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateway_url: str  # wss://.../v1/driver/ws
 
 
-class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ClusterSettings(HostSettings, frozen=True, forbid_unknown_fields=True):
     """This host among the others of its cluster."""
 
     key_file: str = ""  # the key that signs tokens, the same on every host; empty: server.key in the data directory
+    leave_s: float = 2.0  # wall time between saying on /readyz that this host stops, and stopping
     gateway_url: str = ""  # what apps are told; empty: the host of the call and the gateway's port
     geographies: tuple[Geography, ...] = ()  # all of the deployment, this one included
     probe_every_s: float = 2.0  # wall time between looks at the geographies
     probe_timeout_s: float = 1.0  # wall time for one of them to answer
+
+
+class ServicesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The real servers that `hexcab services` runs on this machine. Times are wall seconds."""
+
+    start_timeout_s: float = 180.0  # for one node to answer, and then for its nodes to work as one
+    start_tries: int = 3  # a server killed just before may need a moment until its last processes are gone
+    stop_timeout_s: float = 30.0  # for an orderly end; then it is killed
+    check_timeout_s: float = 5.0  # for an answer to one question
+    poll_s: float = 0.1  # between questions to a server that starts
+    tool_timeout_s: float = 120.0  # for one helper program, such as one that makes an empty database
+    fetch_timeout_s: float = 1_200.0  # for the Java servers' files, once
+    busy_timeout_s: float = 600.0  # for another command on the same directory to end
+    max_nodes: int = 5  # of Kafka or Cassandra
+    kafka_heap_mb: int = 384
+    cassandra_heap_mb: int = 512
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -236,12 +237,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kafka: KafkaSettings = KafkaSettings()
     cassandra: CassandraSettings = CassandraSettings()
     cluster: ClusterSettings = ClusterSettings()
+    services: ServicesSettings = ServicesSettings()
 
 
 # every other number is a limit, a time or a size, which nothing could work with at 0
 _MAY_BE_ZERO = frozenset(
     {
-        *("port", "gateway_port", "min_rings", "idle_cap_min", "unknown_acceptance", "service_margin_m"),
+        *("port", "gateway_port", "host_port", "min_rings", "idle_cap_min", "unknown_acceptance", "service_margin_m"),
         *("seconds_per_idle_minute", "seconds_per_rating_point", "seconds_per_acceptance", "quote_tolerance"),
         *("base_minor", "per_km_minor", "per_minute_minor", "minimum_minor"),
     }

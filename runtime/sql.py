@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Any
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.errors import Conflict, Unavailable
 from core.events import Event
-from runtime.settings import RuntimeSettings
-from runtime.sqlite import open_inline
+from runtime.sqlengine import open_engines, parse_url
+from runtime.sqlerrors import CONTENDED, store_failures, unique
+from runtime.sqlsettings import SqlSettings
+
+__all__ = ["Database", "Table", "Transaction", "event_row", "metadata", "outbox", "unique"]
+
+Table = sa.Table  # for who only hands tables on
+Kind = Literal["sqlite", "postgresql", "mariadb"]
 
 metadata = sa.MetaData(
     naming_convention={
@@ -62,41 +65,39 @@ class Transaction:
     async def write_events(self) -> int:
         """Put the events into the outbox; called once, just before the commit."""
         if self._events:
-            rows = [
-                {
-                    "event_id": each.id,
-                    "topic": each.topic,
-                    "key": each.key,
-                    "body": msgspec.json.encode(each).decode(),
-                    "at": each.at,
-                }
-                for each in self._events
-            ]
-            with unique({"event_id": Conflict("this has already happened", code="already_happened")}):
-                await self.connection.execute(sa.insert(outbox), rows)
+            with unique(outbox, {"event_id": Conflict("this has already happened", code="already_happened")}):
+                await self.connection.execute(sa.insert(outbox), [event_row(each) for each in self._events])
         return len(self._events)
 
 
-class Database:
-    """A SQL database; SQLite (WAL) by default, where writers take turns in a queue instead of colliding."""
+def event_row(event: Event) -> dict[str, object]:
+    """An event as a row of the outbox."""
+    body = msgspec.json.encode(event).decode()
+    return {"event_id": event.id, "topic": event.topic, "key": event.key, "body": body, "at": event.at}
 
-    def __init__(self, url: str, settings: RuntimeSettings | None = None) -> None:
-        self._settings = settings or RuntimeSettings()
+
+class Database:
+    """A SQL database: SQLite, PostgreSQL, MariaDB or MySQL.
+
+    Transactions are READ COMMITTED: each statement sees what was committed before it began, also after a wait for a row
+    that was locked. REPEATABLE READ, MariaDB's default, would go on showing the state of the transaction's first read
+    and take gap locks that make bookings wait for each other. On SQLite (WAL) writers take turns in a queue.
+    """
+
+    def __init__(self, url: str, settings: SqlSettings | None = None) -> None:
+        self.settings = settings or SqlSettings()
+        parsed = parse_url(url)
+        backend = parsed.get_backend_name()
+        self.kind: Kind = "postgresql" if backend == "postgresql" else "sqlite" if backend == "sqlite" else "mariadb"
+        self._engines = open_engines(parsed, self.settings)
+        self._writers = asyncio.Lock() if self.kind == "sqlite" else contextlib.nullcontext()
         self._on_commit: list[Callable[[], None]] = []
-        self._writers: asyncio.Lock | None = None
-        self._engine: AsyncEngine
-        if sa.make_url(url).get_backend_name() == "sqlite":
-            path = sa.make_url(url).database or ""
-            self._writers = asyncio.Lock()
-            self._engine = create_async_engine(url, async_creator=lambda: open_inline(path))
-            _prepare_sqlite(self._engine, self._settings)
-        else:
-            self._engine = create_async_engine(url, pool_pre_ping=True)
+        self._rng = random.Random()
 
     @property
     def engine(self) -> AsyncEngine:
-        """The engine, for migrations."""
-        return self._engine
+        """The engine of the writers."""
+        return self._engines.writes
 
     def on_commit(self, call: Callable[[], None]) -> None:
         """Call this after each commit that published events (the relay listens here)."""
@@ -106,83 +107,75 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """A transaction that commits when the block ends and rolls back when it raises.
 
-        Raises Unavailable when the store is away or full; nothing is committed then.
+        The block talks to nobody but this database: it holds a connection and locks. Raises Unavailable when the store
+        is away, full or will not write; then nothing is committed, unless the connection broke during the commit
+        itself, whose fate is unknown: whatever is asked again must be told apart by a unique id.
         """
-        async with self._writers or contextlib.nullcontext():
-            with _store_failures():
-                async with self._engine.connect() as plain:
+        async with self._writers:
+            with store_failures():
+                async with self._engines.writes.connect() as plain:
                     connection = await plain.execution_options(hexcab_writes=True)
                     async with connection.begin():
                         tx = Transaction(connection)
                         yield tx
                         published = await tx.write_events()
         if published:
-            for call in self._on_commit:
-                call()
+            self.committed()
+
+    async def repeated[T](self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Do this work in a transaction, and all of it again when the server broke a deadlock at our cost.
+
+        The work must be safe to repeat: all that it does, it does through its transaction. Raises Unavailable as
+        `transaction` does, after `contended_tries` too.
+        """
+        pause_s = self.settings.contended_pause_s
+        for left in reversed(range(self.settings.contended_tries)):
+            try:
+                async with self.transaction() as tx:
+                    return await work(tx)
+            except Unavailable as error:
+                if error.code != CONTENDED or not left:
+                    raise
+            await asyncio.sleep(pause_s * self._rng.uniform(0.5, 1.5))
+            pause_s *= 2
+        raise AssertionError("the last try returns or raises")
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A consistent view for reading. Raises Unavailable when the store is away."""
-        with _store_failures():
-            async with self._engine.connect() as connection:  # ends with a rollback: there is nothing to wait for
+        """A connection for reading: each statement sees one moment, two statements may see two.
+
+        May be used while a transaction is open: it needs neither its connection nor its lock. Raises Unavailable when
+        the store is away.
+        """
+        with store_failures():
+            async with self._engines.reads.connect() as connection:
                 yield connection
+
+    async def ping(self) -> None:
+        """Ask the server for an answer. Raises Unavailable when none comes."""
+        async with self.reading() as connection:
+            await connection.execute(sa.select(1))
+
+    def committed(self) -> None:
+        """Tell those who listen that events were committed."""
+        for call in self._on_commit:
+            call()
 
     async def create_all(self) -> None:
         """Make every table that is missing. For tests and for stores without migrations of their own."""
         async with self.transaction() as tx:
+            await compare_bytewise(tx.connection)
             await tx.connection.run_sync(metadata.create_all)
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._engine.dispose()
+        await self._engines.close()
 
 
-@contextlib.contextmanager
-def unique(conflicts: Mapping[str, Conflict]) -> Iterator[None]:
-    """Turn a violated uniqueness into the Conflict of its column.
-
-    `conflicts` maps a column's name to what to raise. The transaction is not usable afterwards on every database, so
-    let the error leave it.
-    """
-    try:
-        yield
-    except IntegrityError as error:
-        text = str(error.orig)
-        for column, conflict in conflicts.items():
-            if column in text:
-                raise conflict from error
-        raise
-
-
-@contextlib.contextmanager
-def _store_failures() -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError:
-        raise
-    except (OperationalError, InterfaceError, PoolTimeout, sqlite3.OperationalError) as error:
-        reason = str(getattr(error, "orig", None) or error)
-        if "full" in reason:
-            raise Unavailable(f"the store's disk is full: {reason}", code="disk_full", retry_after_s=30) from error
-        raise Unavailable(f"the SQL store did not answer: {reason}", code="store_unavailable") from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise Unavailable("the SQL store closed the connection", code="store_unavailable") from error
-        raise
-
-
-def _prepare_sqlite(engine: AsyncEngine, settings: RuntimeSettings) -> None:
-    @event.listens_for(engine.sync_engine, "connect")
-    def connected(dbapi: Any, _record: Any) -> None:
-        cursor = dbapi.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute(f"PRAGMA synchronous={settings.sql_synchronous}")
-        cursor.execute(f"PRAGMA busy_timeout={int(settings.sql_busy_timeout_s * 1000)}")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def begun(connection: sa.Connection) -> None:
-        writes = connection.get_execution_options().get("hexcab_writes", False)
-        # a writer takes the lock at once: upgrading a reader's lock later could fail halfway
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+async def compare_bytewise(connection: AsyncConnection) -> None:
+    """Let strings of tables made from now on be equal only when they are the same; MariaDB alone has to be told."""
+    if connection.dialect.name == "sqlite" or connection.dialect.name == "postgresql":
+        return
+    is_mariadb = bool(getattr(connection.dialect, "is_mariadb", False))
+    collation = "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
+    await connection.exec_driver_sql(f"ALTER DATABASE CHARACTER SET utf8mb4 COLLATE {collation}")

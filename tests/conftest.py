@@ -6,7 +6,9 @@ import contextlib
 import hashlib
 import os
 import random
+import secrets
 import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,12 @@ from core.errors import Conflict
 from core.ids import Ids
 from maps.cities import City, CityBuild, build_city, load_city
 from runtime.clocks import ManualClock
+from runtime.sql import Database
+from tests.servers import SQL_KINDS
+from tests.servers.isolated import database as empty_database
+from tests.servers.running import Servers
+
+pytest_plugins = ["tests.servers.fixtures"]
 
 _DECIDE_A_PACK = (
     *("tilebuild.py", "tilefile.py", "tileedges.py", "tileturns.py", "edgeinfo.py", "tiles.py", "roads.py", "turns.py"),
@@ -63,3 +71,31 @@ def gothenburg_home() -> Path:
 def gothenburg(gothenburg_home: Path) -> City:
     """The bundled city, loaded."""
     return load_city("gothenburg", gothenburg_home)
+
+
+@pytest.fixture
+def new_sql_url(servers: Servers, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[str], str]]:
+    """Makes an empty database of a kind and gives its URL."""
+    with contextlib.ExitStack() as stack:
+
+        def make(kind: str) -> str:
+            if kind == "sqlite":
+                return f"sqlite+aiosqlite:///{tmp_path / secrets.token_hex(4)}.db"
+            return stack.enter_context(empty_database(servers.running(kind), request.module.__name__))
+
+        yield make
+
+
+@pytest.fixture(params=SQL_KINDS)
+def sql_url(request: pytest.FixtureRequest, new_sql_url: Callable[[str], str]) -> str:
+    """The URL of an empty database, of each kind in turn."""
+    return new_sql_url(request.param)
+
+
+@pytest.fixture
+async def database(sql_url: str) -> AsyncIterator[Database]:
+    """A database with every table."""
+    made = Database(sql_url)
+    await made.create_all()
+    yield made
+    await made.close()

@@ -11,10 +11,14 @@ from core.events import (
     TripAssigned,
     TripCancelled,
     TripCompleted,
+    TripRated,
     TripStarted,
+    trip_rated_id,
     trip_step_id,
 )
+from maps.segments import region_of
 from trips.model import Trip
+from trips.ports import Rating
 
 _PLAIN = {"assigned": TripAssigned, "arrived": TripArrived, "started": TripStarted, "completed": TripCompleted}
 
@@ -27,6 +31,7 @@ def announcement(trip: Trip) -> Event:
         "at": step.at,
         "trip_id": trip.trip_id,
         "request_id": trip.request_id,
+        "region": region_of(trip.segment),
         "rider_id": trip.rider_id,
         "driver_id": trip.driver_id,
     }
@@ -39,3 +44,20 @@ def announcement(trip: Trip) -> Event:
         assert trip.distance_grade is not None
         return FareFixed(fare=trip.fare, distance_m=trip.distance_m, distance_grade=trip.distance_grade, **head)
     return _PLAIN[step.type](**head)
+
+
+def rated(trip: Trip, rating: Rating) -> TripRated:
+    """The event of a rating, by which the accounts count it."""
+    return TripRated(
+        id=trip_rated_id(trip.trip_id, rating.by),
+        at=rating.at,
+        trip_id=trip.trip_id,
+        request_id=trip.request_id,
+        region=region_of(trip.segment),
+        rider_id=trip.rider_id,
+        driver_id=trip.driver_id,
+        by=rating.by,
+        about=rating.about,
+        about_id=rating.about_id,
+        stars=rating.stars,
+    )

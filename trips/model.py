@@ -69,6 +69,13 @@ class QuoteTerms(msgspec.Struct, frozen=True):
     surge: float
 
 
+class TripPapers(msgspec.Struct, frozen=True):
+    """What a new trip needs of other rooms: accounts and payments."""
+
+    card: DriverCard
+    quote: QuoteTerms | None
+
+
 class NewTrip(msgspec.Struct, frozen=True, kw_only=True):
     """What an accepted offer says about the trip to open. `segment` is the pickup's, as a hex name."""
 
@@ -80,7 +87,7 @@ class NewTrip(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     segment: str
     assigned_at: float
-    quote_id: str | None = None
+    papers: TripPapers
 
 
 class TripStep(msgspec.Struct, frozen=True):
@@ -135,7 +142,7 @@ class Trip(msgspec.Struct, frozen=True, kw_only=True):
         return by.party == "ops" or by.id == (self.rider_id if by.party == "rider" else self.driver_id)
 
 
-def open_trip(new: NewTrip, trip_id: str, start_code: str, card: DriverCard, quote: QuoteTerms | None) -> Trip:
+def open_trip(new: NewTrip, trip_id: str, start_code: str) -> Trip:
     """The trip of an accepted offer."""
     return Trip(
         trip_id=trip_id,
@@ -148,11 +155,11 @@ def open_trip(new: NewTrip, trip_id: str, start_code: str, card: DriverCard, quo
         dropoff=new.dropoff,
         mode=new.mode,
         segment=new.segment,
-        driver=card.driver,
-        vehicle=card.vehicle,
+        driver=new.papers.card.driver,
+        vehicle=new.papers.card.vehicle,
         assigned_at=new.assigned_at,
         steps=(TripStep("assigned", new.assigned_at),),
-        quote=quote,
+        quote=new.papers.quote,
     )
 
 

@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class DriverCards(Protocol):
-    """Who drives what: accounts knows. Called inside the accepting transaction, so read through that transaction."""
+    """Who drives what: accounts knows."""
 
-    async def __call__(self, tx: Transaction, driver_id: str, /) -> DriverCard:
-        """The driver and car to show on a trip. Raises NotFound."""
+    async def __call__(self, driver_id: str, /) -> DriverCard:
+        """The driver and car to show on a trip. Raises NotFound, and Conflict not_approved."""
         ...
 
 
 class Quotes(Protocol):
     """What was promised: payments knows. An expired quote still counts, for the request was made in time."""
 
-    async def __call__(self, tx: Transaction, quote_id: str, /) -> QuoteTerms | None: ...
+    async def __call__(self, quote_id: str, /) -> QuoteTerms | None: ...
 
 
 class RequestBook(Protocol):
@@ -48,14 +48,6 @@ class Rating(msgspec.Struct, frozen=True):
     about_id: str
     stars: int
     at: float
-
-
-class RatingBook(Protocol):
-    """The accounts that ratings add up in."""
-
-    async def rated(self, tx: Transaction, about: Party, about_id: str, stars: int) -> None:
-        """Count the stars of one trip, in the transaction that keeps the rating."""
-        ...
 
 
 class TripAudience(Protocol):
@@ -90,7 +82,7 @@ class TripStore(Protocol):
         ...
 
     async def add_rating(self, rating: Rating) -> None:
-        """Keep a rating and count it for whom it is about. Raises Conflict already_rated."""
+        """Keep a rating. Raises Conflict already_rated."""
         ...
 
 
@@ -132,8 +124,8 @@ class LiveTrips(Protocol):
         """At most `limit` trips of a rider or driver, with ids below `before`."""
         ...
 
-    async def settled(self, limit: int) -> list[Trip]:
-        """The oldest trips that are ready for the archive."""
+    async def settled(self, limit: int, after: str = "") -> list[Trip]:
+        """The oldest trips that are ready for the archive, of those with ids above `after`."""
         ...
 
     async def unpriced(self, limit: int, after: str = "") -> list[Trip]:

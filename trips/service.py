@@ -11,7 +11,7 @@ from core.events import Party
 from runtime.settings import TripSettings
 from runtime.telemetry import of_trip
 from trips import model
-from trips.announce import announcement
+from trips.announce import announcement, rated
 from trips.history import History
 from trips.model import By, Trip
 from trips.ports import LiveTrips, Rating, Transactions, TripAudience
@@ -98,6 +98,7 @@ class TripDesk:
             given = await uow.trips.rating(trip_id, by.party)
             if given is None:
                 await uow.trips.add_rating(rating)
+                uow.publish(rated(trip, rating))
                 return rating
         if given.stars != stars:
             raise Conflict("this trip is already rated", code="already_rated")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from accounts.model import EMAIL_MAX, NAME_MAX, PLATE_MAX, Driver, Rider, Role, Vehicle
-from accounts.ports import CodeRow
+from accounts.ports import CodeRow, Stars
 from core.errors import Conflict
-from core.events import Party
 from runtime.sql import Database, Transaction, metadata, unique
 
 _ID, _PHONE = 40, 20
@@ -45,6 +44,19 @@ drivers = sa.Table(
     sa.Column("ratings", sa.Integer, nullable=False),
 )
 
+# What was counted, by the event that told of it: in the transaction that counts it, so that nothing is counted twice.
+rider_ratings, driver_ratings = (
+    sa.Table(
+        name,
+        metadata,
+        sa.Column("event_id", sa.String(120), primary_key=True),
+        sa.Column("subject", sa.String(_ID), nullable=False, index=True),
+        sa.Column("stars", sa.Integer, nullable=False),
+        sa.Column("at", sa.Double, nullable=False),
+    )
+    for name in ("rider_ratings", "driver_ratings")
+)
+
 one_time_codes = sa.Table(
     "one_time_codes",
     metadata,
@@ -69,7 +81,7 @@ class SqlRiders:
         self._tx = tx
 
     async def add(self, rider: Rider) -> None:
-        with unique({"phone": Conflict(_PHONE_TAKEN, code="phone_taken")}):
+        with unique(riders, {"phone": Conflict(_PHONE_TAKEN, code="phone_taken")}):
             await self._tx.connection.execute(sa.insert(riders).values(**_rider_row(rider)))
 
     async def get(self, rider_id: str) -> Rider | None:
@@ -82,6 +94,9 @@ class SqlRiders:
         update = sa.update(riders).where(riders.c.rider_id == rider.rider_id)
         await self._tx.connection.execute(update.values(**values))
 
+    async def rated(self, rating: Stars) -> None:
+        await _count(self._tx, rider_ratings, riders, rating)
+
 
 class SqlDrivers:
     """The DriverStore port on one transaction."""
@@ -90,7 +105,7 @@ class SqlDrivers:
         self._tx = tx
 
     async def add(self, driver: Driver) -> None:
-        with unique({"phone": Conflict(_PHONE_TAKEN, code="phone_taken")}):
+        with unique(drivers, {"phone": Conflict(_PHONE_TAKEN, code="phone_taken")}):
             await self._tx.connection.execute(sa.insert(drivers).values(**_driver_row(driver)))
 
     async def get(self, driver_id: str) -> Driver | None:
@@ -103,6 +118,9 @@ class SqlDrivers:
             del values[kept]
         update = sa.update(drivers).where(drivers.c.driver_id == driver.driver_id)
         await self._tx.connection.execute(update.values(**values))
+
+    async def rated(self, rating: Stars) -> None:
+        await _count(self._tx, driver_ratings, drivers, rating)
 
 
 class SqlCodes:
@@ -147,67 +165,76 @@ class SqlCodes:
         await self._tx.connection.execute(update.values(expires_at=0.0))
 
 
-class SqlUnitOfWork:
-    """The UnitOfWork port on one transaction."""
+class SqlRiderWork:
+    """The RiderWork port on one transaction."""
 
     def __init__(self, tx: Transaction) -> None:
         self.riders = SqlRiders(tx)
+
+
+class SqlDriverWork:
+    """The DriverWork port on one transaction."""
+
+    def __init__(self, tx: Transaction) -> None:
         self.drivers = SqlDrivers(tx)
+
+
+class SqlCodeWork:
+    """The CodeWork port on one transaction."""
+
+    def __init__(self, tx: Transaction) -> None:
         self.codes = SqlCodes(tx)
 
 
-class SqlTransactions:
-    """The Transactions port."""
+class SqlTransactions[Work]:
+    """The Transactions port on the database that the work's tables are in."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, work: Callable[[Transaction], Work]) -> None:
         self._database = database
+        self._work = work
 
     @contextlib.asynccontextmanager
-    async def __call__(self) -> AsyncIterator[SqlUnitOfWork]:
+    async def __call__(self) -> AsyncIterator[Work]:
         async with self._database.transaction() as tx:
-            yield SqlUnitOfWork(tx)
+            yield self._work(tx)
 
 
 class SqlPeople:
-    """The People port."""
+    """The People port, on the riders' and the drivers' database."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, of_riders: Database, of_drivers: Database) -> None:
+        self._of_riders = of_riders
+        self._of_drivers = of_drivers
 
     async def rider(self, rider_id: str) -> Rider | None:
-        async with self._database.reading() as connection:
+        async with self._of_riders.reading() as connection:
             return await _rider(connection, sa.select(riders).where(riders.c.rider_id == rider_id))
 
     async def driver(self, driver_id: str) -> Driver | None:
-        async with self._database.reading() as connection:
-            return await find_driver(connection, driver_id)
+        async with self._of_drivers.reading() as connection:
+            return await _driver(connection, sa.select(drivers).where(drivers.c.driver_id == driver_id))
 
     async def drivers(self, driver_ids: list[str]) -> dict[str, Driver]:
         query = sa.select(drivers).where(drivers.c.driver_id.in_(driver_ids))
-        async with self._database.reading() as connection:
+        async with self._of_drivers.reading() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return {row["driver_id"]: _driver_of(row) for row in rows}
 
     async def subject_of(self, role: Role, phone: str) -> str | None:
-        table, key = (riders, riders.c.rider_id) if role == "rider" else (drivers, drivers.c.driver_id)
-        async with self._database.reading() as connection:
-            found = await connection.execute(sa.select(key).where(table.c.phone == phone))
+        table, database = (riders, self._of_riders) if role == "rider" else (drivers, self._of_drivers)
+        async with database.reading() as connection:
+            found = await connection.execute(sa.select(*table.primary_key.columns).where(table.c.phone == phone))
             return found.scalar_one_or_none()
 
 
-class SqlRatings:
-    """Counts stars for riders and drivers, inside the transaction that keeps the rating."""
-
-    async def rated(self, tx: Transaction, about: Party, about_id: str, stars: int) -> None:
-        """Add the stars of one trip; atomic, so that two at once both count."""
-        table, key = (riders, riders.c.rider_id) if about == "rider" else (drivers, drivers.c.driver_id)
-        counted = {"ratings_sum": table.c.ratings_sum + stars, "ratings": table.c.ratings + 1}
-        await tx.connection.execute(sa.update(table).where(key == about_id).values(**counted))
-
-
-async def find_driver(connection: AsyncConnection, driver_id: str) -> Driver | None:
-    """A driver read through a connection; pass a transaction's own to read inside it."""
-    return await _driver(connection, sa.select(drivers).where(drivers.c.driver_id == driver_id))
+async def _count(tx: Transaction, counted: sa.Table, accounts: sa.Table, rating: Stars) -> None:
+    """Count a rating, atomically: two at once both count."""
+    row = {name: getattr(rating, name) for name in rating.__struct_fields__}
+    with unique(counted, {"event_id": Conflict("this rating is counted", code="already_counted")}):
+        await tx.connection.execute(sa.insert(counted).values(**row))
+    (key,) = accounts.primary_key.columns
+    added = {"ratings_sum": accounts.c.ratings_sum + rating.stars, "ratings": accounts.c.ratings + 1}
+    await tx.connection.execute(sa.update(accounts).where(key == rating.subject).values(**added))
 
 
 async def _rider(connection: AsyncConnection, query: sa.Select[Any]) -> Rider | None:

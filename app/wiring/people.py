@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from accounts.adapters.sql import SqlPeople, find_driver
+from accounts.adapters.sql import SqlPeople
 from accounts.model import Driver, DriverPatch, NewDriver, NewRider, Rider, RiderPatch, Vehicle
 from accounts.service import DriverDesk, RiderDesk
 from accounts.sessions import SessionDesk
@@ -17,7 +17,6 @@ from core.clock import rfc3339
 from core.errors import Conflict, NotFound
 from core.geo import FloatArray
 from runtime.auth import Identity
-from runtime.sql import Transaction
 from trips.model import DriverCard, TripDriver, TripVehicle
 from web.ports import Body, Role
 
@@ -93,15 +92,20 @@ class StarRatings:
         return np.array([np.nan if each is None else each for each in stars], dtype=np.float64)
 
 
-async def driver_card(tx: Transaction, driver_id: str) -> DriverCard:
-    """trips' DriverCards: what a trip keeps of its driver. Raises NotFound, and Conflict not_approved."""
-    driver = await find_driver(tx.connection, driver_id)
-    if driver is None:
-        raise NotFound(f"no driver {driver_id}")
-    if driver.status != "approved":  # suspended after the offer was made
-        raise Conflict(f"driver {driver_id} is {driver.status}, not approved", code="not_approved")
-    vehicle = TripVehicle(driver.vehicle.plate, driver.vehicle.vehicle_class, driver.vehicle.seats)
-    return DriverCard(TripDriver(driver.name, driver.rating), vehicle)
+class Cards:
+    """trips' DriverCards."""
+
+    def __init__(self, people: SqlPeople) -> None:
+        self._people = people
+
+    async def __call__(self, driver_id: str) -> DriverCard:
+        driver = await self._people.driver(driver_id)
+        if driver is None:
+            raise NotFound(f"no driver {driver_id}")
+        if driver.status != "approved":  # suspended after the offer was made
+            raise Conflict(f"driver {driver_id} is {driver.status}, not approved", code="not_approved")
+        vehicle = TripVehicle(driver.vehicle.plate, driver.vehicle.vehicle_class, driver.vehicle.seats)
+        return DriverCard(TripDriver(driver.name, driver.rating), vehicle)
 
 
 def _vehicle(vehicle: dict[str, Any]) -> Vehicle:

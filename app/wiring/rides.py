@@ -8,6 +8,7 @@ import numpy as np
 
 from core.errors import InvalidInput
 from core.geo import FloatArray, LatLng
+from core.ids import Ids
 from core.money import Money
 from dispatch import model as dispatch
 from location.ports import SupplyStore
@@ -17,8 +18,9 @@ from payments.model import RoadLeg
 from payments.quotes import QuoteDesk
 from runtime.settings import FareSettings
 from runtime.sql import Transaction
-from trips.adapters.sql import SqlTripBook, TripSources
-from trips.model import NewTrip
+from trips.adapters.sql import SqlTripBook
+from trips.model import NewTrip, TripPapers
+from trips.ports import DriverCards, Quotes
 
 
 class StoredSupply:
@@ -69,13 +71,26 @@ class Prices:
         return fare(self._tariff, metres, seconds)
 
 
+class Papers:
+    """dispatch's TripPapers: the driver of accounts, the quote of payments, each from its own database."""
+
+    def __init__(self, cards: DriverCards, quotes: Quotes) -> None:
+        self._cards = cards
+        self._quotes = quotes
+
+    async def __call__(self, driver_id: str, quote_id: str | None) -> TripPapers:
+        card = await self._cards(driver_id)
+        return TripPapers(card, None if quote_id is None else await self._quotes(quote_id))
+
+
 class TripOpener:
     """dispatch's TripBook, on the transaction in which the offer is accepted."""
 
-    def __init__(self, tx: Transaction, sources: TripSources) -> None:
-        self._book = SqlTripBook(tx, sources)
+    def __init__(self, tx: Transaction, ids: Ids) -> None:
+        self._book = SqlTripBook(tx, ids)
 
-    async def open(self, trip: dispatch.NewTrip) -> str:
+    async def open(self, trip: dispatch.NewTrip, papers: object) -> str:
+        assert isinstance(papers, TripPapers)
         opened = await self._book.open(
             NewTrip(
                 request_id=trip.request_id,
@@ -86,7 +101,7 @@ class TripOpener:
                 mode=trip.mode,
                 segment=trip.segment,
                 assigned_at=trip.assigned_at,
-                quote_id=trip.quote_id,
+                papers=papers,
             )
         )
         return opened.trip_id

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -89,7 +90,7 @@ class SqlRequestBook:
     async def add(self, request: RideRequest) -> None:
         busy = Conflict("the rider has an open request or an active trip", code="rider_busy")
         taken = Conflict("there is a ride request of this id", code="request_exists")
-        with unique({"open_rider": busy, "request_id": taken, "PRIMARY": taken}):  # MariaDB's name of a primary key
+        with unique(ride_requests, {"open_rider": busy, "request_id": taken}):
             values = _request_row(request) | {"open_rider": request.rider_id}
             await self._connection.execute(sa.insert(ride_requests).values(values))
 
@@ -114,8 +115,9 @@ class SqlOfferBook:
 
     async def add(self, new: Sequence[Offer]) -> None:
         taken = Conflict("a driver holds another open offer", code="driver_has_offer")
-        with unique({"open_driver": taken}):
-            await self._connection.execute(sa.insert(offers), [_offer_row(offer) for offer in new])
+        with unique(offers, {"open_driver": taken}):
+            rows = sorted(map(_offer_row, new), key=itemgetter("driver_id"))  # one order: no two wait for each other
+            await self._connection.execute(sa.insert(offers), rows)
 
     async def of_request(self, request_id: str) -> list[Offer]:
         return await _offers_of(self._connection, request_id)
@@ -165,10 +167,17 @@ class SqlStore:
         return None if row is None else _offer(row)
 
     async def request_and_offers(self, request_id: str) -> tuple[RideRequest, list[Offer]] | None:
-        query = sa.select(ride_requests).where(ride_requests.c.request_id == request_id)
+        query = (  # one statement sees one moment
+            sa.select(ride_requests, *_prefixed)
+            .outerjoin(offers, offers.c.request_id == ride_requests.c.request_id)
+            .where(ride_requests.c.request_id == request_id)
+            .order_by(offers.c.made_at, offers.c.offer_id)
+        )
         async with self._database.reading() as connection:
-            row = (await connection.execute(query)).mappings().first()
-            return None if row is None else (_request(row), await _offers_of(connection, request_id))
+            rows = (await connection.execute(query)).mappings().all()
+        if not rows:
+            return None
+        return _request(rows[0]), [_joined_offer(row) for row in rows if row["o_offer_id"] is not None]
 
     async def latest_of_rider(self, rider_id: str) -> RideRequest | None:
         columns = ride_requests.c
@@ -208,7 +217,7 @@ class SqlStore:
         )
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).mappings().all()
-        return [(_offer({column.name: row[f"o_{column.name}"] for column in offers.c}), _request(row)) for row in rows]
+        return [(_joined_offer(row), _request(row)) for row in rows]
 
     async def holding_offers(self, driver_ids: Sequence[str]) -> set[str]:
         holding: set[str] = set()
@@ -279,6 +288,10 @@ def _request(row: Any) -> RideRequest:
 def _offer_row(offer: Offer) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(offer, name) for name in Offer.__struct_fields__}
     return row | {"open_driver": offer.driver_id if offer.is_open else None}
+
+
+def _joined_offer(row: Any) -> Offer:
+    return _offer({column.name: row[f"o_{column.name}"] for column in offers.c})
 
 
 def _offer(row: Any) -> Offer:

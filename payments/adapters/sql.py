@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.geo import LatLng
 from core.money import Money
@@ -66,16 +65,13 @@ class SqlQuoteReader:
         self._database = database
 
     async def get(self, quote_id: str) -> Quote | None:
+        query = sa.select(quotes).where(quotes.c.quote_id == quote_id)
         async with self._database.reading() as connection:
-            return await find_quote(connection, quote_id)
+            row = (await connection.execute(query)).mappings().first()
+        return None if row is None else _quote(row)
 
 
-async def find_quote(connection: AsyncConnection, quote_id: str) -> Quote | None:
-    """A quote, expired or not, read through a connection; pass a transaction's own to read inside it."""
-    query = sa.select(quotes).where(quotes.c.quote_id == quote_id)
-    row = (await connection.execute(query)).mappings().first()
-    if row is None:
-        return None
+def _quote(row: sa.RowMapping) -> Quote:
     return Quote(
         quote_id=row["quote_id"],
         rider_id=row["rider_id"],

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
-from accounts.adapters.sql import SqlPeople, SqlTransactions
+from accounts.adapters.sql import SqlDriverWork, SqlPeople, SqlRiderWork, SqlTransactions
 from accounts.model import Driver
 from accounts.service import DriverDesk, RiderDesk
 from core.ids import Ids
@@ -26,23 +23,15 @@ class Watch:
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'main.db'}")
-    await database.create_all()
-    yield database
-    await database.close()
-
-
-@pytest.fixture
 def watch() -> Watch:
     return Watch()
 
 
 @pytest.fixture
 def riders(database: Database, ids: Ids, clock: ManualClock) -> RiderDesk:
-    return RiderDesk(SqlTransactions(database), SqlPeople(database), ids, clock)
+    return RiderDesk(SqlTransactions(database, SqlRiderWork), SqlPeople(database, database), ids, clock)
 
 
 @pytest.fixture
 def drivers(database: Database, watch: Watch, ids: Ids, clock: ManualClock) -> DriverDesk:
-    return DriverDesk(SqlTransactions(database), SqlPeople(database), watch, ids, clock)
+    return DriverDesk(SqlTransactions(database, SqlDriverWork), SqlPeople(database, database), watch, ids, clock)

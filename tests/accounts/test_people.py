@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts.adapters.sql import SqlPeople, SqlRatings, find_driver
+from accounts.adapters.sql import SqlDriverWork, SqlPeople, SqlRiderWork, SqlTransactions
 from accounts.model import Driver, DriverPatch, NewDriver, NewRider, RiderPatch, Vehicle, normal_phone
+from accounts.ratings import RatingDesk
 from accounts.service import DriverDesk, RiderDesk
 from core.errors import Conflict, Forbidden, InvalidInput, NotFound
+from core.events import Party, TripRated, trip_rated_id
 from runtime.sql import Database
 
 CAR = Vehicle("ABC 123", "standard", 4)
@@ -128,19 +131,43 @@ async def test_ratings_add_up_to_their_mean_and_survive_a_patch(
 ) -> None:
     rider = await riders.create(NewRider("Ada", "+46701234567"))
     driver = await drivers.create(NewDriver("D", "+46701234568", CAR), by_ops=True)
-    for stars in (5, 4, 4):
-        async with database.transaction() as tx:
-            await SqlRatings().rated(tx, "driver", driver.driver_id, stars)
-            await SqlRatings().rated(tx, "rider", rider.rider_id, 3)
+    ratings = RatingDesk(SqlTransactions(database, SqlRiderWork), SqlTransactions(database, SqlDriverWork))
+    for trip, stars in enumerate((5, 4, 4)):
+        for _ in range(2):  # events come at least once
+            await ratings.handle(a_rating(trip, "driver", driver.driver_id, stars))
+            await ratings.handle(a_rating(trip, "rider", rider.rider_id, 3))
     await drivers.change(driver.driver_id, DriverPatch(name="Dora"), by_ops=True)
     rated = await drivers.get(driver.driver_id)
     assert (rated.rating, rated.ratings) == (4.33, 3)
     assert (await riders.get(rider.rider_id)).rating == 3.0
 
 
-async def test_drivers_are_read_in_one_go_and_inside_a_transaction(database: Database, drivers: DriverDesk) -> None:
+async def test_ratings_that_come_twice_at_once_are_counted_once(database: Database, drivers: DriverDesk) -> None:
+    driver = await drivers.create(NewDriver("D", "+46701234568", CAR), by_ops=True)
+    ratings = RatingDesk(SqlTransactions(database, SqlRiderWork), SqlTransactions(database, SqlDriverWork))
+    told = [a_rating(trip, "driver", driver.driver_id, 4) for trip in range(4)]
+    await asyncio.gather(*(ratings.handle(event) for event in told * 3))
+    counted = await drivers.get(driver.driver_id)
+    assert (counted.ratings, counted.ratings_sum) == (4, 16)
+
+
+def a_rating(trip: int, about: Party, about_id: str, stars: int) -> TripRated:
+    by: Party = "driver" if about == "rider" else "rider"
+    return TripRated(
+        id=trip_rated_id(f"trip_{trip}", by),
+        at=100.0 + trip,
+        trip_id=f"trip_{trip}",
+        request_id=f"req_{trip}",
+        rider_id="r",
+        driver_id="d",
+        by=by,
+        about=about,
+        about_id=about_id,
+        stars=stars,
+    )
+
+
+async def test_drivers_are_read_in_one_go(database: Database, drivers: DriverDesk) -> None:
     made: list[Driver] = [await drivers.create(NewDriver("D", f"+4670123456{n}", CAR), by_ops=True) for n in range(3)]
-    found = await SqlPeople(database).drivers([*(driver.driver_id for driver in made[:2]), "drv_none"])
+    found = await SqlPeople(database, database).drivers([*(driver.driver_id for driver in made[:2]), "drv_none"])
     assert found == {driver.driver_id: driver for driver in made[:2]}
-    async with database.transaction() as tx:
-        assert await find_driver(tx.connection, made[2].driver_id) == made[2]

@@ -7,7 +7,7 @@ import random
 import pytest
 import sqlalchemy as sa
 
-from accounts.adapters.sql import SqlPeople, SqlTransactions, one_time_codes
+from accounts.adapters.sql import SqlCodeWork, SqlPeople, SqlTransactions, one_time_codes
 from accounts.model import NewDriver, NewRider, Role, Vehicle
 from accounts.service import DriverDesk, RiderDesk
 from accounts.sessions import CodeMaker, SessionDesk, SessionPorts
@@ -45,7 +45,7 @@ def post() -> Post:
 
 @pytest.fixture
 def desk(database: Database, post: Post, ids: Ids, clock: ManualClock) -> SessionDesk:
-    ports = SessionPorts(SqlTransactions(database), SqlPeople(database), post, mint)
+    ports = SessionPorts(SqlTransactions(database, SqlCodeWork), SqlPeople(database, database), post, mint)
     return SessionDesk(ports, CodeMaker(random.Random(11), b"key"), ids, clock, WebSettings())
 
 

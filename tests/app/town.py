@@ -15,16 +15,18 @@ import numpy as np
 import sqlalchemy as sa
 from websockets.asyncio.client import connect
 
-from accounts.adapters.sql import SqlPeople, SqlRatings, drivers
+from accounts.adapters.sql import SqlDriverWork, SqlPeople, SqlRiderWork, drivers
 from accounts.adapters.sql import SqlTransactions as AccountTransactions
 from accounts.model import DriverPatch, NewDriver, Vehicle
-from accounts.service import DriverDesk
+from accounts.ratings import RatingDesk
+from accounts.service import DriverDesk, RiderDesk
+from app.databases import open_databases
 from app.wiring import rides, trips
 from app.wiring.apps import Alone, Apps
 from app.wiring.board import Board
 from app.wiring.drivers import AccountWatch, Desk, DriverRooms
 from app.wiring.duty import Duty
-from app.wiring.people import driver_card
+from app.wiring.people import Cards
 from core.errors import Unavailable
 from core.events import AnyEvent
 from core.geo import LatLng
@@ -42,6 +44,7 @@ from location.model import TrailPoint
 from location.supply import Supply
 from maps.routes import RouteWorkers
 from maps.segments import segment_of
+from payments.adapters.sql import SqlQuoteReader
 from runtime.auth import Identity
 from runtime.clocks import ManualClock
 from runtime.settings import LocationSettings, Settings
@@ -49,7 +52,7 @@ from runtime.sql import Database, outbox
 from tests.dispatch.world import AIRPORT, CENTRE, FakeProfiles, FakeQuotes, FakeTravel
 from tests.location.conftest import App
 from trips.adapters.memory import MemoryTripArchive
-from trips.adapters.sql import SqlLiveTrips, TripSources
+from trips.adapters.sql import SqlLiveTrips
 from trips.adapters.sql import SqlTransactions as TripTransactions
 from trips.billing import Billing, BillingPorts
 from trips.history import History
@@ -100,7 +103,8 @@ class Town:
     def __init__(self, folder: Path, clock: ManualClock, settings: Settings) -> None:
         self.clock, self.settings = clock, settings
         ids = Ids(clock, random.Random(7))
-        self.main = Database(f"sqlite+aiosqlite:///{folder / 'main.db'}")
+        self.databases = open_databases(settings.sql, f"sqlite+aiosqlite:///{folder / 'main.db'}")
+        self.main = self.databases.trips
         self.archive = Database(f"sqlite+aiosqlite:///{folder / 'archive.db'}")
         self.trails, self.routes = Trails(self.archive), Routes()
         self.riders, self.board, self.live, self.store = Riders(), Board(), LiveDrivers(), MemorySupply()
@@ -109,27 +113,32 @@ class Town:
         self.supply = Supply(self.live, self.store, clock, fresh_s=settings.location.fresh_s)
         self.live_trips = SqlLiveTrips(self.main)
         self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, self.elsewhere)
-        transactions = TripTransactions(self.main, trips.RequestEnds(), SqlRatings())
+        transactions = TripTransactions(self.main, trips.RequestEnds())
         history = History(self.live_trips, MemoryTripArchive(), settings.trips)
         self.trips = TripDesk(DeskPorts(transactions, self.live_trips, history, self.audience), clock, settings.trips)
-        distance = trips.MatchedDistance(self.trails, cast(RouteWorkers, self.routes), self.live)
+        distance = trips.MatchedDistance(self.trails, cast(RouteWorkers, self.routes), trips.TrailsHere(self.live))
         billing = BillingPorts(
             transactions, self.live_trips, distance, trips.CityFares(settings.fares), self.audience
         )  # fmt: skip
         self.billing = Billing(billing, clock, settings.trips)
-        sources = TripSources(ids, driver_card, trips.quote_terms)
+        people = SqlPeople(self.databases.riders, self.databases.drivers)
+        driver_work = AccountTransactions(self.databases.drivers, SqlDriverWork)
+        rider_work = AccountTransactions(self.databases.riders, SqlRiderWork)
+        self.ratings = RatingDesk(rider_work, driver_work)
+        self.people = RiderDesk(rider_work, people, ids, clock)
+        self.papers = rides.Papers(Cards(people), trips.Promises(SqlQuoteReader(self.databases.payments)))
         ports = Ports(
-            store=SqlStore(self.main, lambda tx: rides.TripOpener(tx, sources)),
+            store=SqlStore(self.main, lambda tx: rides.TripOpener(tx, ids)),
             supply=rides.StoredSupply(self.store),
             travel=FakeTravel(),
             profiles=FakeProfiles(),
             delivery=self.apps,
             quotes=FakeQuotes(),
+            papers=self.papers,
         )
         self.rides = RideDesk(ports, settings, clock, ids)
-        watch = AccountWatch(self.supply, self.rides)
-        people = SqlPeople(self.main)
-        self.accounts = DriverDesk(AccountTransactions(self.main), people, watch, ids, clock)
+        watch = AccountWatch(self.supply, self.rides, self.elsewhere)
+        self.accounts = DriverDesk(driver_work, people, watch, ids, clock)
         self.rooms = DriverRooms(self.accounts, self.rides, self.trips, self.supply, self.audience)
         self.gateway: Gateway
 
@@ -151,7 +160,7 @@ class Town:
     async def close(self) -> None:
         await self.rides.close()
         await self.gateway.close()
-        await self.main.close()
+        await self.databases.close()
         await self.archive.close()
 
     async def hire(self, name: str = "Bo", vehicle_class: str = "standard") -> str:
@@ -166,7 +175,7 @@ class Town:
 
     async def suspend_unheard(self, driver_id: str) -> None:
         """Suspended in the store, while this process has not heard of it."""
-        async with self.main.transaction() as tx:
+        async with self.databases.drivers.transaction() as tx:
             await tx.connection.execute(
                 sa.update(drivers).where(drivers.c.driver_id == driver_id).values(status="suspended")
             )
@@ -221,6 +230,7 @@ class Town:
             await self.audience.handle(event)
             await self.board.heard(event)
             await self.billing.handle(event)
+            await self.ratings.handle(event)
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something holds."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
@@ -15,6 +14,7 @@ from core.money import Money
 from dispatch.model import Offer, RideRequest
 from dispatch.ports import Store
 from tests.dispatch.world import AIRPORT, CENTRE, FakeTrips, InMemory, InSql, StoreKind
+from tests.servers import SQL_KINDS
 
 
 def a_request(request_id: str = "req_1", **fields: Any) -> RideRequest:
@@ -51,10 +51,10 @@ def an_offer(offer_id: str = "off_1", request_id: str = "req_1", driver_id: str 
     return Offer(**values | fields)
 
 
-@pytest.fixture(params=["memory", "sql"])
-async def kind(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreKind]:
+@pytest.fixture(params=["memory", *SQL_KINDS])
+async def kind(request: pytest.FixtureRequest, new_sql_url: Callable[[str], str]) -> AsyncIterator[StoreKind]:
     trips = FakeTrips()
-    made: StoreKind = InMemory(trips) if request.param == "memory" else InSql(trips, tmp_path / "rides.db")
+    made: StoreKind = InMemory(trips) if request.param == "memory" else InSql(trips, new_sql_url(request.param))
     await made.start()
     yield made
     await made.close()

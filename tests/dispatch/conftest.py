@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
@@ -9,18 +8,22 @@ from dispatch.searches import ONE_LANE
 from runtime.clocks import ManualClock
 from runtime.settings import Settings
 from tests.dispatch.world import FakeTrips, InMemory, InSql, World, tuned
+from tests.servers import SQL_KINDS
 
 MakeWorld = Callable[..., Awaitable[World]]
 
 
-@pytest.fixture(params=["memory", "sql"])
-async def make_world(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> AsyncIterator[MakeWorld]:
+@pytest.fixture(params=["memory", *SQL_KINDS])
+async def make_world(
+    request: pytest.FixtureRequest, new_sql_url: Callable[[str], str], clock: ManualClock
+) -> AsyncIterator[MakeWorld]:
     """Makes a world on the store of this run, with dispatch settings changed as named."""
     made: list[World] = []
+    urls = [] if request.param == "memory" else [new_sql_url(request.param)]
 
     async def make(**fields: object) -> World:
         trips = FakeTrips()
-        kind = InMemory(trips) if request.param == "memory" else InSql(trips, tmp_path / "rides.db")
+        kind = InMemory(trips) if request.param == "memory" else InSql(trips, urls[0])
         await kind.start()
         settings: Settings = tuned(**fields)
         made.append(World(clock, kind, trips, settings))

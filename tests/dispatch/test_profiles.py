@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-import pytest
 
 from core.geo import FloatArray
 from dispatch.adapters.profiles import SqlProfiles
@@ -20,14 +18,6 @@ from tests.dispatch.world import FakeTrips
 class FakeRatings:
     async def of(self, driver_ids: Sequence[str]) -> FloatArray:
         return np.array([4.9 if driver == "a" else np.nan for driver in driver_ids])
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    made = Database(f"sqlite+aiosqlite:///{tmp_path / 'rides.db'}")
-    await made.create_all()
-    yield made
-    await made.close()
 
 
 async def answered(database: Database, driver_id: str, statuses: Sequence[str], start: int = 0) -> None:

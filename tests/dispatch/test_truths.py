@@ -44,7 +44,7 @@ class Rides(RuleBasedStateMachine):
     async def _open(self, auto: bool) -> None:
         trips = FakeTrips()
         folder = Path(self.folder.enter_context(tempfile.TemporaryDirectory()))
-        kind = InSql(trips, folder / "rides.db") if self.in_sql else InMemory(trips)
+        kind = InSql(trips, f"sqlite+aiosqlite:///{folder / 'rides.db'}") if self.in_sql else InMemory(trips)
         await kind.start()
         self.world = World(ManualClock(), kind, trips, tuned(auto_accept=auto, broadcast_drivers=2))
         await self.world.desk.searches.take(ONE_LANE)

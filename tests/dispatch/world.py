@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -32,13 +31,14 @@ from dispatch.model import (
     RideRequest,
     SupplyRows,
 )
-from dispatch.ports import Ports, Store
+from dispatch.ports import Ports, SharedClaims, Store
 from dispatch.searches import ONE_LANE, LaneOf, one_lane
 from dispatch.service import RideDesk
 from maps import segments
 from runtime.clocks import ManualClock
-from runtime.settings import DispatchSettings, RuntimeSettings, Settings
+from runtime.settings import DispatchSettings, Settings
 from runtime.sql import Database, outbox
+from runtime.sqlsettings import SqlSettings
 
 CENTRE = LatLng(57.7041, 11.9697)
 AIRPORT = LatLng(57.6688, 12.2923)
@@ -162,9 +162,16 @@ class FakeTrips:
     def __init__(self) -> None:
         self.opened: list[NewTrip] = []
         self.active: dict[str, str] = {}
+        self.suspended: set[str] = set()
 
-    async def open(self, trip: NewTrip) -> str:
+    async def papers(self, driver_id: str, quote_id: str | None) -> object:
+        if driver_id in self.suspended:
+            raise Conflict("the driver is suspended", code="not_approved")
+        return driver_id, quote_id
+
+    async def open(self, trip: NewTrip, papers: object) -> str:
         await asyncio.sleep(0)
+        assert papers == (trip.driver_id, trip.quote_id)
         if trip.driver_id in self.active:
             raise Conflict("the driver is on another trip", code="driver_busy")
         self.opened.append(trip)
@@ -200,8 +207,8 @@ class InMemory:
 
 
 class InSql:
-    def __init__(self, trips: FakeTrips, path: Path) -> None:
-        self.database = Database(f"sqlite+aiosqlite:///{path}", RuntimeSettings(sql_synchronous="NORMAL"))
+    def __init__(self, trips: FakeTrips, url: str) -> None:
+        self.database = Database(url, SqlSettings(sqlite_synchronous="NORMAL"))
         self.store: Store = SqlStore(self.database, lambda _tx: trips)
 
     async def start(self) -> None:
@@ -235,6 +242,7 @@ class World:
         self.travel = FakeTravel()
         self.delivery = FakeDelivery()
         self.quotes = FakeQuotes()
+        self.claims: SharedClaims | None = None  # as one process has it
         self.request_ids: list[str] = []
         self.store = self.kind.store
         self._ids = Ids(self.clock, random.Random(5))
@@ -242,7 +250,16 @@ class World:
         self.workers: list[RideDesk] = []  # other processes on the same store
 
     def new_desk(self, lane_of: LaneOf = one_lane) -> RideDesk:
-        ports = Ports(self.store, self.supply, self.travel, FakeProfiles(), self.delivery, self.quotes)
+        ports = Ports(
+            self.store,
+            self.supply,
+            self.travel,
+            FakeProfiles(),
+            self.delivery,
+            self.quotes,
+            self.trips.papers,
+            self.claims,
+        )
         return RideDesk(ports, self.settings, self.clock, self._ids, lane_of=lane_of)
 
     async def restart(self) -> None:
@@ -321,6 +338,8 @@ class World:
             endings = [e for e in events if isinstance(e, CabFound | NoCabFound) and e.request_id == request_id]
             accepted = [offer for offer in offers if offer.status == "accepted"]
             trips = [trip for trip in self.trips.opened if trip.request_id == request_id]
+            regions = {e.region for e in events if isinstance(e, AnyEvent) and e.request_id == request_id}
+            assert regions == {segments.region_of(request.segment)}, "events of a ride go to one worker"
             assert len(endings) == (0 if request.is_open else 1)
             assert len(accepted) == len(trips) == (1 if request.status == "assigned" else 0)
             still_open = [offer for offer in offers if offer.is_open]

@@ -65,3 +65,16 @@ def test_a_boundary_surrounds_the_centre() -> None:
     assert len(corners) == 6
     assert min(c.lat for c in corners) < centre.lat < max(c.lat for c in corners)
     assert min(c.lng for c in corners) < centre.lng < max(c.lng for c in corners)
+
+
+@given(latitudes, longitudes)
+def test_a_region_holds_whole_segments(lat: float, lng: float) -> None:
+    segment = segments.segment_of(lat, lng)
+    region = segments.region_of(segments.name(segment))
+    assert h3.get_resolution(region) == segments.REGION_RESOLUTION
+    assert segments.name(segment) in h3.cell_to_children(region, segments.RESOLUTION)
+
+
+def test_what_is_no_segment_has_no_region() -> None:
+    with pytest.raises(InvalidInput):
+        segments.region_of("851f25a7fffffff")

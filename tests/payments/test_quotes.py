@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from core.errors import InvalidInput, NotFound
 from core.geo import LatLng
 from core.ids import Ids
 from core.money import Money
-from payments.adapters.sql import SqlQuoteReader, SqlTransactions, find_quote
+from payments.adapters.sql import SqlQuoteReader, SqlTransactions
 from payments.model import RoadLeg
 from payments.quotes import QuoteDesk, QuotePorts
 from runtime.clocks import ManualClock
@@ -19,14 +16,6 @@ from runtime.settings import FareSettings
 from runtime.sql import Database
 
 HAGA, LINNE, SEA = LatLng(57.6989, 11.9573), LatLng(57.6965, 11.9520), LatLng(57.5, 11.2)
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'main.db'}")
-    await database.create_all()
-    yield database
-    await database.close()
 
 
 async def road(pickup: LatLng, dropoff: LatLng) -> RoadLeg:
@@ -83,8 +72,7 @@ async def test_quote_expires_but_its_terms_stay_readable_for_the_trip(
     with pytest.raises(InvalidInput) as refused:
         await desk.get(quote.quote_id, "rdr_1")
     assert refused.value.code == "quote_expired"
-    async with database.reading() as connection:
-        assert await find_quote(connection, quote.quote_id) == quote
+    assert await SqlQuoteReader(database).get(quote.quote_id) == quote
 
 
 async def test_long_expired_quotes_are_forgotten(desk: QuoteDesk, clock: ManualClock) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,7 @@ from tests.trips.world import World, new_world
 
 
 @pytest.fixture
-async def world(tmp_path: Path, clock: ManualClock, ids: Ids) -> AsyncIterator[World]:
-    world = await new_world(tmp_path, clock, ids)
+async def world(sql_url: str, clock: ManualClock, ids: Ids) -> AsyncIterator[World]:
+    world = await new_world(sql_url, clock, ids)
     yield world
     await world.database.close()

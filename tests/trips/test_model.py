@@ -14,7 +14,7 @@ from core.geo import LatLng
 from core.money import Money
 from trips import model
 from trips.announce import announcement
-from trips.model import DriverCard, NewTrip, Trip, TripDriver, TripVehicle
+from trips.model import DriverCard, NewTrip, Trip, TripDriver, TripPapers, TripVehicle
 
 MAX_TRIES = 5
 Verb = Literal["arrive", "board", "complete"]
@@ -34,9 +34,9 @@ def fresh(now: float = 0.0) -> Trip:
         mode="broadcast",
         segment="881f25a5b7fffff",
         assigned_at=now,
+        papers=TripPapers(DriverCard(TripDriver("Dora", None), TripVehicle("ABC123", "standard", 4)), None),
     )
-    card = DriverCard(TripDriver("Dora", None), TripVehicle("ABC123", "standard", 4))
-    return model.open_trip(new, "trip_1", "0042", card, None)
+    return model.open_trip(new, "trip_1", "0042")
 
 
 def attempt(step: Callable[[], Trip]) -> tuple[Trip | None, str | None]:

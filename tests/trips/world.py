@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 import sqlalchemy as sa
 
-from core.errors import NotFound
-from core.events import AnyEvent, Party
+from core.events import AnyEvent
 from core.geo import LatLng
 from core.ids import Ids
 from core.money import Money
@@ -17,11 +15,11 @@ from runtime.clocks import ManualClock
 from runtime.settings import TripSettings
 from runtime.sql import Database, Transaction, outbox
 from trips.adapters.memory import MemoryTripArchive
-from trips.adapters.sql import SqlLiveTrips, SqlTransactions, SqlTripBook, TripSources
+from trips.adapters.sql import SqlLiveTrips, SqlTransactions, SqlTripBook
 from trips.archive import Archiver
 from trips.billing import Billing, BillingPorts
 from trips.history import History
-from trips.model import DriverCard, NewTrip, QuoteTerms, Trip, TripDriver, TripVehicle, fix_fare
+from trips.model import DriverCard, NewTrip, QuoteTerms, Trip, TripDriver, TripPapers, TripVehicle, fix_fare
 from trips.ports import Driven, FareAsk, TripArchive
 from trips.service import DeskPorts, TripDesk
 
@@ -41,16 +39,6 @@ class Requests:
         if self.fails:
             raise RuntimeError("the request cannot be ended")
         self.ended.append(request_id)
-
-
-class Ratings:
-    """Remembers what was counted for whom."""
-
-    def __init__(self) -> None:
-        self.counted: list[tuple[Party, str, int]] = []
-
-    async def rated(self, tx: Transaction, about: Party, about_id: str, stars: int) -> None:
-        self.counted.append((about, about_id, stars))
 
 
 class Audience:
@@ -92,14 +80,7 @@ class Tariff:
         return Money(21_000, "SEK")
 
 
-async def card(_tx: Transaction, driver_id: str, /) -> DriverCard:
-    if driver_id == "drv_none":
-        raise NotFound(f"no driver {driver_id}")
-    return DriverCard(TripDriver("Dora", 4.8), TripVehicle("ABC123", "standard", 4))
-
-
-async def quote(_tx: Transaction, quote_id: str, /) -> QuoteTerms | None:
-    return QUOTE if quote_id == QUOTE.quote_id else None
+CARD = DriverCard(TripDriver("Dora", 4.8), TripVehicle("ABC123", "standard", 4))
 
 
 @dataclass
@@ -111,14 +92,13 @@ class World:
     ids: Ids
     archive: TripArchive = field(default_factory=MemoryTripArchive)
     requests: Requests = field(default_factory=Requests)
-    ratings: Ratings = field(default_factory=Ratings)
     audience: Audience = field(default_factory=Audience)
     trail: Trail = field(default_factory=Trail)
     tariff: Tariff = field(default_factory=Tariff)
 
     def __post_init__(self) -> None:
         self.live = SqlLiveTrips(self.database)
-        self.transactions = SqlTransactions(self.database, self.requests, self.ratings)
+        self.transactions = SqlTransactions(self.database, self.requests)
         self.history = History(self.live, self.archive, SETTINGS)
         ports = DeskPorts(self.transactions, self.live, self.history, self.audience)
         self.desk = TripDesk(ports, self.clock, SETTINGS)
@@ -137,10 +117,10 @@ class World:
             mode="best",
             segment="881f25a5b7fffff",
             assigned_at=self.clock.now(),
-            quote_id=quote_id,
+            papers=TripPapers(CARD, QUOTE if quote_id == QUOTE.quote_id else None),
         )
         async with self.database.transaction() as tx:
-            return await SqlTripBook(tx, TripSources(self.ids, card, quote)).open(new)
+            return await SqlTripBook(tx, self.ids).open(new)
 
     async def ride(self, n: int = 1, rider: str = "rdr_1", driver: str = "drv_1", quote_id: str | None = None) -> Trip:
         """A trip driven to its end."""
@@ -166,8 +146,8 @@ class World:
         return [msgspec.json.decode(body, type=AnyEvent) for body in bodies]
 
 
-async def new_world(folder: Path, clock: ManualClock, ids: Ids, archive: TripArchive | None = None) -> World:
-    """A world in a folder; close its database in the end."""
-    database = Database(f"sqlite+aiosqlite:///{folder / 'main.db'}")
+async def new_world(url: str, clock: ManualClock, ids: Ids, archive: TripArchive | None = None) -> World:
+    """A world on an empty database; close it in the end."""
+    database = Database(url)
     await database.create_all()
     return World(database, clock, ids, archive or MemoryTripArchive())

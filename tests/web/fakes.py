@@ -14,7 +14,7 @@ from core.errors import Conflict, Forbidden, InvalidInput, NotFound, TooMany, Un
 from core.events import Party
 from core.geo import LatLng, haversine_m
 from location.messages import schemas as driver_schemas
-from runtime.auth import Identity, Tickets, Tokens
+from runtime.auth import Identity, MemoryTicketUses, Tickets, Tokens
 from runtime.clocks import ManualClock, SystemClock
 from runtime.idempotency import StoredAnswer
 from runtime.settings import Settings, TripSettings, WebSettings
@@ -299,7 +299,7 @@ class Fakes:
         lists = TripSettings(history_page=3, history_page_max=4)
         self.settings = Settings(web=WebSettings(**{"max_body_bytes": 4_096, **web}), trips=lists)
         self.tokens = Tokens(KEY)
-        self.tickets = Tickets(self.settings.web.ticket_s)
+        self.tickets = Tickets(b"t" * 32, self.settings.web.ticket_s, MemoryTicketUses())
         self.answers = FakeAnswers()
         self.hub = Hub(self.settings.web.max_watchers)
         self.sessions, self.accounts, self.quotes = FakeSessions(), FakeAccounts(), FakeQuotes()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,42 +16,30 @@ from runtime.sql import Database, Transaction, unique
 from trips.adapters.tables import joined, step_rows, trip_events, trip_ratings, trip_row, trips, trips_of
 from trips.announce import announcement
 from trips.model import NewTrip, Trip, open_trip
-from trips.ports import DriverCards, Quotes, Rating, RatingBook, RequestBook
-
-
-@dataclass(frozen=True, slots=True)
-class TripSources:
-    """What a new trip is made of besides the accepted offer."""
-
-    ids: Ids
-    cards: DriverCards
-    quotes: Quotes
+from trips.ports import Rating, RequestBook
 
 
 class SqlTripBook:
     """Opens trips inside a transaction that another room began."""
 
-    def __init__(self, tx: Transaction, sources: TripSources) -> None:
+    def __init__(self, tx: Transaction, ids: Ids) -> None:
         self._tx = tx
-        self._sources = sources
+        self._ids = ids
 
     async def open(self, new: NewTrip) -> Trip:
         """Insert the trip and publish TripAssigned; the caller tells the audience after its commit.
 
-        Raises Conflict driver_busy, rider_busy or already_assigned (this request has its trip), and NotFound when the
-        driver does not exist. After any of them the transaction must be left to roll back as a whole: PostgreSQL
-        refuses every further statement of a transaction in which one failed.
+        Raises Conflict driver_busy, rider_busy or already_assigned (this request has its trip). After any of them the
+        transaction must be left to roll back as a whole: PostgreSQL refuses every further statement of a transaction
+        in which one failed.
         """
-        card = await self._sources.cards(self._tx, new.driver_id)
-        quote = None if new.quote_id is None else await self._sources.quotes(self._tx, new.quote_id)
-        ids = self._sources.ids
-        trip = open_trip(new, ids.new("trip"), ids.start_code(), card, quote)
+        trip = open_trip(new, self._ids.new("trip"), self._ids.start_code())
         conflicts = {
             "active_driver": Conflict(f"driver {new.driver_id} is on another trip", code="driver_busy"),
             "active_rider": Conflict(f"rider {new.rider_id} is on another trip", code="rider_busy"),
             "request_id": Conflict(f"request {new.request_id} already has its trip", code="already_assigned"),
         }
-        with unique(conflicts):
+        with unique(trips, conflicts):
             await self._tx.connection.execute(sa.insert(trips).values(**trip_row(trip)))
         await self._tx.connection.execute(sa.insert(trip_events), step_rows(trip))
         self._tx.publish(announcement(trip))
@@ -62,9 +49,8 @@ class SqlTripBook:
 class SqlTripStore:
     """The TripStore port on one transaction."""
 
-    def __init__(self, tx: Transaction, ratings: RatingBook) -> None:
+    def __init__(self, tx: Transaction) -> None:
         self._tx = tx
-        self._ratings = ratings
 
     async def get(self, trip_id: str) -> Trip | None:
         lock = sa.select(trips.c.trip_id).where(trips.c.trip_id == trip_id).with_for_update()
@@ -86,7 +72,8 @@ class SqlTripStore:
             return 0
         connection = self._tx.connection
         chosen = trips.c.trip_id.in_([trip.trip_id for trip in trips_])
-        await connection.execute(sa.select(trips.c.trip_id).where(chosen).with_for_update())
+        rows = sa.select(trips.c.trip_id).where(chosen).order_by(trips.c.trip_id)  # two archivers lock in one order
+        await connection.execute(rows.with_for_update())
         stored = {trip.trip_id: trip for trip in await _many(connection, sa.select(trips).where(chosen))}
         same = [trip.trip_id for trip in trips_ if stored.get(trip.trip_id) == trip]
         await connection.execute(sa.delete(trip_events).where(trip_events.c.trip_id.in_(same)))
@@ -110,18 +97,17 @@ class SqlTripStore:
             "stars": rating.stars,
             "at": rating.at,
         }
-        with unique({"given_by": taken, "pk_trip_ratings": taken, "PRIMARY": taken}):
+        with unique(trip_ratings, {"given_by": taken}):
             await self._tx.connection.execute(sa.insert(trip_ratings).values(**row))
-        await self._ratings.rated(self._tx, rating.about, rating.about_id, rating.stars)
 
 
 class SqlUnitOfWork:
     """The UnitOfWork port on one transaction."""
 
-    def __init__(self, tx: Transaction, requests: RequestBook, ratings: RatingBook) -> None:
+    def __init__(self, tx: Transaction, requests: RequestBook) -> None:
         self._tx = tx
         self._requests = requests
-        self.trips = SqlTripStore(tx, ratings)
+        self.trips = SqlTripStore(tx)
 
     async def end_request(self, request_id: str) -> None:
         await self._requests.end_trip(self._tx, request_id)
@@ -133,15 +119,14 @@ class SqlUnitOfWork:
 class SqlTransactions:
     """The Transactions port."""
 
-    def __init__(self, database: Database, requests: RequestBook, ratings: RatingBook) -> None:
+    def __init__(self, database: Database, requests: RequestBook) -> None:
         self._database = database
         self._requests = requests
-        self._ratings = ratings
 
     @contextlib.asynccontextmanager
     async def __call__(self) -> AsyncIterator[SqlUnitOfWork]:
         async with self._database.transaction() as tx:
-            yield SqlUnitOfWork(tx, self._requests, self._ratings)
+            yield SqlUnitOfWork(tx, self._requests)
 
 
 class SqlLiveTrips:
@@ -172,9 +157,9 @@ class SqlLiveTrips:
         async with self._database.reading() as connection:
             return (await _many(connection, page))[::-1]
 
-    async def settled(self, limit: int) -> list[Trip]:
+    async def settled(self, limit: int, after: str = "") -> list[Trip]:
         is_settled = (trips.c.status == "cancelled") | ((trips.c.status == "completed") & trips.c.fare.is_not(None))
-        return await self._oldest(is_settled, limit)
+        return await self._oldest(is_settled & (trips.c.trip_id > after), limit)
 
     async def unpriced(self, limit: int, after: str = "") -> list[Trip]:
         is_unpriced = (trips.c.status == "completed") & trips.c.fare.is_(None)

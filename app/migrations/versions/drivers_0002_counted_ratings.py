@@ -1,0 +1,29 @@
+"""drivers: counted ratings"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from app.migrations.steps import make_index, make_table
+
+revision = "drivers_0002"
+down_revision = "drivers_0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    make_table(
+        "driver_ratings",
+        sa.Column("event_id", sa.String(length=120), nullable=False),
+        sa.Column("subject", sa.String(length=40), nullable=False),
+        sa.Column("stars", sa.Integer(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("event_id", name=op.f("pk_driver_ratings")),
+    )
+    make_index("ix_driver_ratings_subject", "driver_ratings", ["subject"])
+
+
+def downgrade() -> None:
+    op.drop_table("driver_ratings")
