@@ -16,6 +16,7 @@ from core.geo import FloatArray, LatLng
 from maps.eta import EtaIndex, Travel
 from maps.roads import NO_EDGE, RoadGraph
 from maps.snap import NotOnRoad, Snaps
+from maps.turns import free_turns
 from tests.maps.graphs import (
     ORIGIN,
     Rules,
@@ -68,6 +69,20 @@ def test_times_and_lengths_are_those_of_the_fastest_allowed_way(
     index = EtaIndex.of(roads, law.turns(roads))
     snaps = index.snap(*places)
     check(index.table(snaps, snaps), roads, law, roads.seconds, snaps)
+
+
+def test_streets_that_forbidden_ways_lead_over_are_reached_in_every_direction() -> None:
+    square = [Street(a, b, True, 36.0, (0.1, 0.1)) for a, b in ((0, 1), (1, 6), (6, 5), (5, 0), (0, 6))]
+    roads = graph_of(square)
+    free = free_turns(roads)
+    ms = dict.fromkeys(zip(free.before.tolist(), free.after.tolist(), strict=True), 100)
+    # to the square's second side from the first and on to the third, and back over it to the first
+    law = Rules(ms, [(0, 2, 4), (5, 3, 1), (0, 2, 9)])
+    index = EtaIndex.of(roads, law.turns(roads))
+    assert len(index.turns.edge) > roads.edge_count
+    edges = np.repeat(np.arange(0, roads.edge_count, 2, dtype=np.int32), 3)
+    points = Snaps(edges, np.tile([0.2, 0.5, 0.9], len(edges) // 3), np.zeros(len(edges)))
+    check(index.table(points, points), roads, law, roads.seconds, points)
 
 
 @settings(deadline=None, max_examples=100)
@@ -233,6 +248,16 @@ def test_two_sets_of_labels_serve_any_number_of_updates() -> None:
         index.update((1.0 + turn) * roads.seconds)
         places.add(index.metric.labels[0].ctypes.data)
     assert len(places) == 2
+
+
+def test_memory_grows_by_one_set_of_labels_with_the_first_update_and_then_no_more() -> None:
+    index = EtaIndex.of(graph_of(LOOP))
+    sizes = [index.nbytes()]
+    for factor in (2.0, 3.0):
+        index.update(factor * index.roads.seconds)
+        sizes.append(index.nbytes())
+    assert sizes[1] - sizes[0] == sum(labels.nbytes for labels in index.metric.labels)
+    assert sizes[2] == sizes[1]
 
 
 def test_an_index_that_nobody_holds_is_gone() -> None:
