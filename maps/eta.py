@@ -201,7 +201,8 @@ class EtaIndex:
         if node is not None and node == self._node(*there):
             state, taken, left_at, ends_at = int(here[0]), np.empty(0, dtype=np.int32), float(here[1]), float(here[1])
         else:
-            state, taken = find_way(here, there, self._streets, self._net, metric.arrays())
+            points = ((point.edge, point.fraction) for point in (start, end))
+            state, taken = find_way(*points, self._streets, self._net, metric.arrays())
             if state < 0:
                 return None
             last = self.turns.after[taken[-1]] if len(taken) else state
