@@ -60,6 +60,20 @@ class Reference:
                 best = self._better(best, cost, start == edge)
         return _travel(best)
 
+    def between_junctions(self, index: EtaIndex, origins: IntArray, ends: IntArray) -> Travel:
+        """From each of n junctions to each of m, shape (n, m): off along any street, there by any street."""
+        roads = index.roads
+        best = np.full((len(origins), len(ends)), np.inf)
+        entering = [np.flatnonzero(roads.head == node) for node in ends.tolist()]
+        for row, origin in enumerate(origins.tolist()):
+            leaving = np.flatnonzero((roads.tail == origin) & np.isfinite(self._ms[:-1]))
+            cost = np.full(roads.edge_count, np.inf)  # to the end of each edge
+            if len(leaving):
+                to_edges = self._to_edges(dijkstra(self._graph, indices=leaving))
+                cost = (to_edges + self._part(leaving, np.ones(len(leaving)))[:, None]).min(axis=0)
+            best[row] = [cost[edges].min() if end != origin else 0.0 for end, edges in zip(ends, entering, strict=True)]
+        return _travel(best)
+
     def _directions(self, points: Snaps) -> list[tuple[IntArray, FloatArray]]:
         """The edges on which points can be left and reached, and the share of each that lies beyond the point."""
         own: IntArray = points.edge.astype(np.int64)

@@ -25,13 +25,19 @@ def check(index: EtaIndex, seconds: FloatArray, seed: int) -> float:
     edges = rng.integers(0, index.roads.edge_count, SOURCES + TARGETS).astype(np.int32)
     points = Snaps(edges, rng.uniform(0.01, 0.99, len(edges)), np.zeros(len(edges)))
     sources, targets = points.take(slice(0, SOURCES)), points.take(slice(SOURCES, None))
-    expected, found = Reference(index, seconds).table(sources, targets), index.table(sources, targets)
+    reference = Reference(index, seconds)
+    expected, found = reference.table(sources, targets), index.table(sources, targets)
     street = np.minimum(edges, np.where(index.roads.opposite[edges] == NO_EDGE, edges, index.roads.opposite[edges]))
     apart = street[:SOURCES, None] != street[SOURCES:]
     np.testing.assert_array_equal(found.seconds[apart], expected.seconds[apart])
     np.testing.assert_array_equal(found.metres[apart], expected.metres[apart])
     assert (found.seconds[~apart] <= expected.seconds[~apart]).all()  # round trips are not in the reference
     assert apart.sum() > 100_000
+    nodes = rng.integers(0, index.roads.node_count, 220)
+    expected = reference.between_junctions(index, nodes[:20], nodes[20:])
+    found_there = index.table(index.at_nodes(nodes[:20]), index.at_nodes(nodes[20:]))
+    np.testing.assert_array_equal(found_there.seconds, expected.seconds)
+    np.testing.assert_array_equal(found_there.metres, expected.metres)
     return float(np.isfinite(found.seconds).mean())
 
 
