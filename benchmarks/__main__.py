@@ -13,6 +13,7 @@ import msgspec
 from benchmarks import harness, report
 
 BENCHMARKS = {
+    "eta": "30 drivers to one rider, pairs and new weights on whole cities, beside Valhalla's matrix",
     "ingest": "drivers' pings through the gateway, beside a C floor and a plain FastAPI handler",
     "nearest": "the ten nearest of 100k and 1M drivers, beside Redis GEOSEARCH and scipy's cKDTree",
     "soak": "drivers, riders and a fault a minute: is anything lost, does memory grow, how long until an offer",

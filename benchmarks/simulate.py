@@ -19,14 +19,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from benchmarks.harness import Ask, CannotRun, Result, Rounds, fail, interleaved, machine, today, versions
-from benchmarks.processes import CACHE, ROOT, SERVER_CORE, Child, children, needs_two_cores, python
-from core.errors import HexcabError
-from maps.cities import CityBuild, build_city, load_city
+from benchmarks.harness import Ask, Result, Rounds, fail, interleaved, machine, today, versions
+from benchmarks.packs import HOME, city_of, shared_data
+from benchmarks.processes import SERVER_CORE, Child, children, needs_two_cores, python
 
 MAX_WAIT_S = 600.0
 CABS = {"manhattan": 150, "porto": 200}
-EXTRACTS = {"manhattan": "manhattan_osmnx.osm.pbf", "porto": "porto.osm.pbf"}
 QUICK_TRIPS = 900  # of the day, from the morning on
 ROUNDS = 5
 RUN_S = 300.0
@@ -51,7 +49,7 @@ class Lane:
 def run(ask: Ask) -> Result:
     """Measure; see the module."""
     needs_two_cores()
-    data, peer = _shared_data(), _peer_python()
+    data, peer = shared_data(), _peer_python()
     before, rounds, checked = machine(), Rounds(), 0
     with children() as running, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -109,12 +107,7 @@ def _rounds(ask: Ask, turns: list[Lane], rounds: Rounds) -> dict[str, dict[str, 
 
 
 def _ours(city: str, data: Path, folder: Path, ask: Ask, running: list[Child], work: Path | None) -> Lane:
-    home = CACHE / "cities"
-    try:
-        load_city(city, home)
-    except HexcabError:
-        ask.say(f"building the city pack of {city}")
-        build_city(CityBuild(name=city, pbf=data / EXTRACTS[city], home=home, replace=True))
+    city_of(city, ask.say)
     trips = data / f"{city}_trips.parquet"
     if ask.quick:
         table = pq.read_table(trips)
@@ -122,7 +115,7 @@ def _ours(city: str, data: Path, folder: Path, ask: Ask, running: list[Child], w
         first = len(order) // 3
         pq.write_table(table.take(order[first : first + QUICK_TRIPS]), folder / trips.name)
         trips = folder / trips.name
-    words = [str(home), city, str(trips), str(CABS[city]), str(MAX_WAIT_S), *([str(work)] if work else [])]
+    words = [str(HOME), city, str(trips), str(CABS[city]), str(MAX_WAIT_S), *([str(work)] if work else [])]
     child = _start(running, python("benchmarks.servers.simulation", *words))
     if child.line(RUN_S) != "ready":
         fail(f"the simulator of {city} does not start")
@@ -161,13 +154,6 @@ def _check_peer(scenario: Path, folder: Path, peer: str, running: list[Child]) -
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def _shared_data() -> Path:
-    folder = Path(os.environ.get("HEXCAB_DATA", ROOT.parent / "shared" / "data"))
-    if not (folder / "manhattan_trips.parquet").exists():
-        raise CannotRun(f"no trips at {folder}: set HEXCAB_DATA to the folder that has manhattan_trips.parquet")
-    return folder
 
 
 _HOW_TO_GET_RIDEPY = (

@@ -204,7 +204,8 @@ def _service_area(roads: RoadGraph, margin_m: float) -> Any:
     """The convex hull of all roads and a margin around it, as a prepared polygon in (lng, lat)."""
     scale = np.array([METRES_PER_DEGREE * np.cos(np.radians(roads.node_lat.mean())), METRES_PER_DEGREE])
     points = np.column_stack([roads.point_lng, roads.point_lat]) * scale
-    hull = shapely.buffer(shapely.convex_hull(shapely.multipoints(points)), margin_m)
+    # one line through all of them has the same hull and is made in a moment
+    hull = shapely.buffer(shapely.convex_hull(shapely.linestrings(points)), margin_m)
     area = shapely.transform(hull, lambda corners: corners / scale)
     shapely.prepare(area)
     return area

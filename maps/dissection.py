@@ -25,7 +25,8 @@ def cut_order(roads: RoadGraph) -> Int64Array:
     angle = np.arange(_SIDES) * np.pi / _SIDES
     north, east = np.cos(angle), np.sin(angle) * np.cos(np.radians(roads.node_lat.mean()))
     along: FloatArray = np.outer(north, roads.node_lat) + np.outer(east, roads.node_lng)
-    cut = _dissect((first, neighbour, capacity, twin), along, np.array(_ENDS), _BALANCE)
+    orders = np.argsort(along, axis=1, kind="stable")
+    cut = _dissect((first, neighbour, capacity, twin), orders, np.array(_ENDS), _BALANCE)
     keys = np.repeat(np.arange(roads.node_count), np.diff(first)) * roads.node_count + neighbour
     loop = roads.tail == roads.head
     at = np.searchsorted(keys, roads.tail.astype(np.int64) * roads.node_count + roads.head)
@@ -135,21 +136,21 @@ def _far_side(nodes, part, kind, streets, work):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _best_cut(nodes, part, streets, along, how, work, near):  # type: ignore[no-untyped-def]
-    """Find the cheapest cut of a part; `near` becomes true for the junctions on one side of it."""
+def _best_cut(orders, part, streets, how, work, near):  # type: ignore[no-untyped-def]
+    """Find the cheapest cut of a part; `near` becomes 1 for the junctions on one side of it, 0 for the others.
+
+    `orders` has the part's junctions as they follow each other from each side, shape (sides, junctions).
+    """
     ends, balance = how
     level, at, kind = work[1], work[2], work[5]
+    nodes = orders[0]
     size = len(nodes)
     best = np.inf
-    chosen = np.zeros(size, np.bool_)
-    for side in range(len(along)):
-        order = np.argsort(along[side][nodes])
+    for side in range(len(orders)):
         for share in ends:
             held = min(max(1, int(size * share)), size // 2)
-            for node in nodes:
-                kind[node] = 0
-            for k in range(held):
-                kind[nodes[order[k]]], kind[nodes[order[size - 1 - k]]] = 1, 2
+            for k in range(size):
+                kind[orders[side, k]] = 1 if k < held else 2 if k >= size - held else 0
             limit = int(min(best * (size // 2) ** balance, 1e9))
             cost = _push_flow(nodes, part, (kind, limit), streets, work)
             if cost < 0:
@@ -162,48 +163,59 @@ def _best_cut(nodes, part, streets, along, how, work, near):  # type: ignore[no-
             if cost / smaller**balance < best:
                 best = cost / smaller**balance
                 by_level = min(reached, size - reached) == smaller
-                for k in range(size):
-                    chosen[k] = level[nodes[k]] > 0 if by_level else at[nodes[k]] == 0
-    for k in range(size):
-        near[nodes[k]] = chosen[k]
+                for node in nodes:
+                    near[node] = level[node] > 0 if by_level else at[node] == 0
 
 
 @compiled
-def _split_loose(nodes, part, streets, marks):  # type: ignore[no-untyped-def]
-    """Sort a part's junctions by connected component; where the components end among them."""
+def _components(nodes, part, streets, group, queue):  # type: ignore[no-untyped-def]
+    """Number a part's junctions by connected component; how many there are."""
     first, neighbour, _, _ = streets
     cell, number = part
-    sorted_nodes = np.empty(len(nodes), np.int64)
-    bounds = [0]
     for node in nodes:
-        marks[node] = 0
-    size, done = 0, 0
+        group[node] = -1
+    count = 0
     for start in nodes:
-        if marks[start]:
+        if group[start] >= 0:
             continue
-        marks[start], sorted_nodes[size] = 1, start
-        size += 1
+        group[start], queue[0], size, done = count, start, 1, 0
         while done < size:
-            node = sorted_nodes[done]
+            node = queue[done]
             done += 1
             for i in range(first[node], first[node + 1]):
                 other = neighbour[i]
-                if cell[other] == number and marks[other] == 0:
-                    marks[other], sorted_nodes[size] = 1, other
+                if cell[other] == number and group[other] < 0:
+                    group[other], queue[size] = count, other
                     size += 1
-        bounds.append(size)
-    nodes[:] = sorted_nodes
-    return bounds
+        count += 1
+    return count
 
 
 @compiled
-def _dissect(streets, along, ends, balance):  # type: ignore[no-untyped-def]
+def _regroup(orders, group, count, room):  # type: ignore[no-untyped-def]
+    """Bring each group together in every order, within it as before; where the groups begin, and the end."""
+    begin = np.zeros(count + 1, np.int64)
+    for node in orders[0]:
+        begin[group[node] + 1] += 1
+    for k in range(count):
+        begin[k + 1] += begin[k]
+    for side in range(len(orders)):
+        at = begin[:-1].copy()
+        for node in orders[side]:
+            room[at[group[node]]] = node
+            at[group[node]] += 1
+        for k in range(len(orders[side])):
+            orders[side, k] = room[k]
+    return begin
+
+
+@compiled
+def _dissect(streets, orders, ends, balance):  # type: ignore[no-untyped-def]
     """Cut until nothing hangs together; the number of the cut of each row of `streets`."""
     first, neighbour, _, _ = streets
     count, rows = len(first) - 1, len(neighbour)
     cut = np.full(rows, -1, np.int64)
-    cell, nodes = np.zeros(count, np.int64), np.arange(count)
-    near = np.zeros(count, np.bool_)
+    cell, group, room = np.zeros(count, np.int64), np.zeros(count, np.int64), np.empty(count, np.int64)
     work = (
         np.zeros(rows, np.int64),
         np.zeros(count, np.int64),
@@ -218,23 +230,20 @@ def _dissect(streets, along, ends, balance):  # type: ignore[no-untyped-def]
         start, end = waiting.pop()
         if end - start < 2:
             continue
-        mine = nodes[start:end]
+        mine = orders[:, start:end]
         parts += 1
-        for node in mine:
+        for node in mine[0]:
             cell[node] = parts
-        bounds = _split_loose(mine, (cell, parts), streets, work[1])
-        if len(bounds) > 2:
-            for k in range(len(bounds) - 1):
-                waiting.append((start + bounds[k], start + bounds[k + 1]))  # noqa: PERF401 - numba has no extend of pairs
-            continue
-        _best_cut(mine, (cell, parts), streets, along, (ends, balance), work, near)
-        for node in mine:
-            for i in range(first[node], first[node + 1]):
-                if cell[neighbour[i]] == parts and near[neighbour[i]] != near[node]:
-                    cut[i] = cuts
-        cuts += 1
-        one, other = mine[near[mine]], mine[~near[mine]]
-        mine[: len(one)], mine[len(one) :] = one, other
-        waiting.append((start, start + len(one)))
-        waiting.append((start + len(one), end))
+        pieces = _components(mine[0], (cell, parts), streets, group, room)
+        if pieces == 1:
+            _best_cut(mine, (cell, parts), streets, (ends, balance), work, group)
+            for node in mine[0]:
+                for i in range(first[node], first[node + 1]):
+                    if cell[neighbour[i]] == parts and group[neighbour[i]] != group[node]:
+                        cut[i] = cuts
+            cuts += 1
+            pieces = 2
+        begin = _regroup(mine, group, pieces, room)
+        for k in range(pieces):
+            waiting.append((start + begin[k], start + begin[k + 1]))  # noqa: PERF401 - numba has no such extend
     return cut

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, fields, is_dataclass
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
 from core.errors import InvalidInput
 from core.geo import FloatArray, LatLng
-from maps.labels import CLOSED, METRES_BITS, customise, fill, find_way, travel
+from maps.labels import AT_JUNCTION, find_way, travel
 from maps.roads import Int32Array, Int64Array, RoadGraph
 from maps.snap import SnapIndex, Snaps, build_grid
 from maps.tree import Tree, build_tree
 from maps.turns import Turns, free_turns
+from maps.weights import CLOSED, METRES_BITS, customise, fill
 
 LONGEST_EDGE_S = 86_400.0  # an edge that takes longer is closed, not slow
 
@@ -32,7 +33,8 @@ class Travel:
 class Metric:
     """One set of weights and all that follows from it; costs as maps/labels.py has them.
 
-    `costs` (edges,), `turn_costs` (turns,): the turn and the whole edge after it; `labels` to and from ancestors.
+    `costs` (edges, 2): of the edge and of its opposite, if any; `turn_costs` (turns,): the turn and the whole edge
+    after it; `labels` to and from ancestors.
     """
 
     costs: Int64Array
@@ -70,14 +72,20 @@ class EtaIndex:
     def __init__(self, roads: RoadGraph, turns: Turns, tree: Tree, snaps: SnapIndex) -> None:
         """Starts with the free-flow times of `roads`."""
         self.roads, self.turns, self.tree, self.snaps = roads, turns, tree, snaps
-        at = tree.offsets()
+        edges, opposite = roads.edge_count, roads.opposite
         leaving, entering = (_by_key(ends, roads.node_count) for ends in (roads.tail, roads.head))
-        variants = _by_key(turns.edge, roads.edge_count)
-        self._streets = ((roads.tail, roads.head), roads.opposite, leaving, entering, variants)
+        first_state, states = _by_key(turns.edge[edges:], edges)
+        further = (first_state, states + edges, tree.number)
+        number = tree.number[:edges]
+        sites = np.zeros((edges, 8), dtype=np.int32)
+        variants = np.diff(first_state)
+        of_street = variants + np.where(opposite >= 0, variants[opposite], 0)
+        sites[:, :6] = np.column_stack([roads.tail, roads.head, opposite, number, number[opposite], of_street])
+        self._streets = (sites, leaving, entering, further)
         turn_first = np.searchsorted(turns.before, np.arange(len(turns.edge) + 1))
         most = max(2, *(int(np.diff(first).max()) for first, _ in (leaving, entering)))
-        most *= int(np.diff(variants[0]).max())
-        self._net = (tree.number, (turn_first, turns.after), (tree.lowest, at), turns.edge, most)
+        most *= 1 + int(variants.max())
+        self._net = (tree.number, (turn_first, turns.after), (tree.lowest, tree.offsets()), most)
         self._centimetres = np.rint(100 * roads.metres).astype(np.int64)
         self._updating = Lock()
         self._work: tuple[Int64Array, Int64Array] | None = None
@@ -108,7 +116,8 @@ class EtaIndex:
         entered = costs[self.turns.edge[self.turns.after]]
         turn_costs = np.where(entered >= CLOSED, CLOSED, entered + (self.turns.ms.astype(np.int64) << METRES_BITS))
         with self._updating:
-            metric = Metric(costs, turn_costs, self._labels(turn_costs))
+            both_ways = np.column_stack([costs, costs[self.roads.opposite]])
+            metric = Metric(both_ways, turn_costs, self._labels(turn_costs))
             # whoever still reads the old metric keeps its labels from being written to
             weakref.finalize(metric, _give_back, self._spare, metric.labels).atexit = False
             self._metric = metric
@@ -127,6 +136,21 @@ class EtaIndex:
         """The weights in force."""
         return self._metric
 
+    def nbytes(self) -> int:
+        """Memory of all that it holds besides the roads: labels in use and spare, weights, tree, turns, snap grid."""
+        held: list[Any] = [self._streets, self._net, self._centimetres, self._work, self._spare, self.snaps.grid]
+        held += [self.turns, self.tree, self._metric]
+        sizes: dict[int, int] = {}
+        while held:
+            each = held.pop()
+            if isinstance(each, np.ndarray):
+                sizes[id(each)] = each.nbytes
+            elif isinstance(each, tuple | list):
+                held.extend(each)
+            elif is_dataclass(each):
+                held.extend(getattr(each, part.name) for part in fields(each))
+        return sum(sizes.values())
+
     def snap(self, lat: FloatArray, lng: FloatArray) -> Snaps:
         """Where points of shape (n,) meet the road; `edge` is -1 for those too far from every road."""
         return self.snaps.snap(lat, lng)
@@ -137,7 +161,7 @@ class EtaIndex:
 
     def at_nodes(self, nodes: Int32Array | Int64Array) -> Snaps:
         """Points that are junctions, shape (n,)."""
-        first, edges = self._streets[2]
+        first, edges = self._streets[1]
         edge = edges[first[nodes]]
         return Snaps(edge, np.zeros(len(edge)), np.zeros(len(edge)))
 
@@ -172,26 +196,42 @@ class EtaIndex:
     def way(self, start: Snaps, end: Snaps) -> Way | None:
         """The fastest way between two snapped points of shape (1,), None where there is none."""
         metric = self._metric
-        points = ((int(start.edge[0]), float(start.fraction[0])), (int(end.edge[0]), float(end.fraction[0])))
-        states, left_at, ends_at = find_way(*points, self._streets, self._net, metric.arrays())
-        if not len(states):
-            return None
-        edges = self.turns.edge[states]
-        turn_ms = [0, *(self._turn_ms(before, after) for before, after in pairwise(states))]
-        costs = metric.costs[edges]
+        here, there = ((point.edge[0], point.fraction[0]) for point in (start, end))
+        node = self._node(*here)
+        if node is not None and node == self._node(*there):
+            state, taken, left_at, ends_at = int(here[0]), np.empty(0, dtype=np.int32), float(here[1]), float(here[1])
+        else:
+            points = ((point.edge, point.fraction) for point in (start, end))
+            state, taken = find_way(*points, self._streets, self._net, metric.arrays())
+            if state < 0:
+                return None
+            last = self.turns.after[taken[-1]] if len(taken) else state
+            left_at = self._share(here, int(state), at_junction=0.0)
+            ends_at = self._share(there, int(self.turns.edge[last]), at_junction=1.0)
+            if not len(taken):  # the points may be so near that rounding has turned their order
+                ends_at = max(left_at, ends_at)
+        edges = self.turns.edge[np.append([state], self.turns.after[taken])]
+        costs = metric.costs[edges, 0]
         return Way(
             edges=edges,
             edge_s=(costs >> METRES_BITS) / 1000.0,
             edge_m=(costs & ((1 << METRES_BITS) - 1)) / 100.0,
-            turn_s=np.array(turn_ms) / 1000.0,
+            turn_s=np.append([0], self.turns.ms[taken]) / 1000.0,
             start=left_at,
             end=ends_at,
         )
 
-    def _turn_ms(self, before: int, after: int) -> int:
-        first = self._net[1][0]
-        rows = slice(first[before], first[before + 1])
-        return int(self.turns.ms[rows][self.turns.after[rows] == after].min())
+    def _node(self, edge: np.int32, fraction: np.float64) -> int | None:
+        """The junction that a point is at."""
+        if AT_JUNCTION < fraction < 1.0 - AT_JUNCTION:
+            return None
+        return int(self.roads.tail[edge] if fraction <= AT_JUNCTION else self.roads.head[edge])
+
+    def _share(self, point: tuple[np.int32, np.float64], edge: int, *, at_junction: float) -> float:
+        """The share of an edge that lies before a point on its street, or at its junction."""
+        if self._node(*point) is not None:
+            return at_junction
+        return float(point[1] if edge == point[0] else 1.0 - point[1])
 
     def _travel(self, origins: Snaps, ends: Snaps, count: int, limit_s: float) -> Travel:
         metric = self._metric  # held until the kernel is done: so its labels are not written to meanwhile

@@ -83,7 +83,7 @@ class Paths:
 
     def path_snapped(self, start: Snaps, end: Snaps) -> Path:
         """The fastest way between two points on the road, each of shape (1,). Raises NoRoute when there is none."""
-        return _drive(self._roads, self._eta.snaps.along, self.pieces(start, end))
+        return _drive(self._roads, self._eta.snaps.grid.along, self.pieces(start, end))
 
     def pieces(self, start: Snaps, end: Snaps) -> list[Piece]:
         """The same way as the parts of edges it drives. Raises NoRoute when there is none."""

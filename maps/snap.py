@@ -88,7 +88,7 @@ class SnapIndex:
 
     def __init__(self, roads: RoadGraph, grid: SnapGrid, max_m: float = 250.0) -> None:
         self._max_m = max_m
-        self.along = grid.along
+        self.grid = grid
         self._roads = (roads.point_lat, roads.point_lng, grid.along, grid.piece_edge, grid.piece_point)
         self._grid = (grid.corner, int(grid.shape[0]), int(grid.shape[1]), grid.cell_at, grid.cell_pieces)
 

@@ -88,7 +88,7 @@ def build_tree(roads: RoadGraph, turns: Turns) -> Tree:
 
 @compiled
 def _contract(states, low, high):  # type: ignore[no-untyped-def]
-    """Take out states in order; the later neighbours of each, packed, and the first of these, its parent."""
+    """Take out states in order; the later neighbours of each, packed, and the earliest of these, its parent."""
     begin = np.zeros(states + 1, np.int64)
     for v in low:
         begin[v + 1] += 1
@@ -117,8 +117,9 @@ def _contract(states, low, high):  # type: ignore[no-untyped-def]
             below = sibling[below]
         first[v + 1] = size
         if size > first[v]:
-            up[first[v] : size] = np.sort(up[first[v] : size])
             parent[v] = up[first[v]]
+            for i in range(first[v], size):
+                parent[v] = min(parent[v], up[i])
             sibling[v], child[parent[v]] = child[parent[v]], v
     return first, up[:size].copy(), parent
 
@@ -159,7 +160,8 @@ def _minima(values):  # type: ignore[no-untyped-def]
     while 1 << rows <= count:
         rows += 1
     minima = np.zeros((rows, count), np.int16)
-    minima[0] = values
+    for i in range(count):
+        minima[0, i] = values[i]
     for row in range(1, rows):
         half = 1 << (row - 1)
         for i in range(count - 2 * half + 1):

@@ -137,43 +137,45 @@ def rules(draw: st.DrawFn, roads: RoadGraph) -> Rules:
 def reference(
     roads: RoadGraph, rules: Rules, seconds: FloatArray, origin: Snaps, ends: Snaps
 ) -> list[tuple[float, float]]:
-    """Milliseconds and metres to each end by a plain search that remembers the edges it drove.
+    """Seconds and metres to each end by a plain search that remembers the edges it drove.
 
-    Both are inf where there is no way; of ways that are equally fast the shortest counts.
+    Both are inf where there is no way; of ways that are equally fast the shortest counts. Every part of an edge takes
+    whole milliseconds and centimetres.
     """
     ms = [np.inf if np.isinf(time) else max(1.0, float(np.rint(1000 * time))) for time in seconds.tolist()]
-    metres = np.rint(100 * roads.metres) / 100
+    whole = list(zip(ms, np.rint(100 * roads.metres).tolist(), strict=True))
     wanted = [_options(roads, ends, row, arriving=True) for row in range(len(ends))]
     best = [(np.inf, np.inf)] * len(ends)
     queue: list[tuple[float, float, tuple[int, ...]]] = []
 
-    def enter(cost: tuple[float, float], way: tuple[int, ...], start: float) -> None:
-        edge = way[-1]
+    def drive(cost: tuple[float, float], way: tuple[int, ...], left: tuple[float, float]) -> None:
+        """Along the last edge of a way, of which so much is left to drive."""
         for row, options in enumerate(wanted):
-            for share in (share for on, share in options if on == edge and share >= start and ms[edge] < np.inf):
-                part = share - start
-                best[row] = min(best[row], (cost[0] + part * ms[edge], cost[1] + part * metres[edge]))
-        rest = 1.0 - start
-        if ms[edge] < np.inf:
-            heapq.heappush(queue, (cost[0] + rest * ms[edge], cost[1] + rest * metres[edge], way))
+            for beyond in (beyond for edge, beyond in options if edge == way[-1]):
+                part = [each - float(np.rint(beyond * full)) for each, full in zip(left, whole[way[-1]], strict=True)]
+                if min(part) >= 0:
+                    best[row] = min(best[row], (cost[0] + part[0], cost[1] + part[1]))
+        heapq.heappush(queue, (cost[0] + left[0], cost[1] + left[1], way))
 
-    for edge, share in _options(roads, origin, 0, arriving=False):
-        enter((0.0, 0.0), (edge,), share)
+    for edge, beyond in _options(roads, origin, 0, arriving=False):
+        if ms[edge] < np.inf:
+            drive((0.0, 0.0), (edge,), (float(np.rint(beyond * ms[edge])), float(np.rint(beyond * whole[edge][1]))))
     seen: set[tuple[int, ...]] = set()
     while queue:
-        cost_ms, cost_m, way = heapq.heappop(queue)
+        cost_ms, cost_cm, way = heapq.heappop(queue)
         if way in seen:
             continue
         seen.add(way)
         for (before, after), price in rules.ms.items():
             driven = (*way, after)[-_LONGEST_WAY:]
-            if before == way[-1] and not any(driven[-len(ban) :] == ban for ban in rules.ways):
-                enter((cost_ms + price, cost_m), driven, 0.0)
+            banned = any(driven[-len(ban) :] == ban for ban in rules.ways)
+            if before == way[-1] and ms[after] < np.inf and not banned:
+                drive((cost_ms + price, cost_cm), driven, whole[after])
     here = _node_of(roads, origin, 0)
-    return [
-        (0.0, 0.0) if here is not None and here == _node_of(roads, ends, row) else found
-        for row, found in enumerate(best)
-    ]
+    for row in range(len(ends)):
+        if here is not None and here == _node_of(roads, ends, row):
+            best[row] = (0.0, 0.0)
+    return [(each[0] / 1000, each[1] / 100) for each in best]
 
 
 def _node_of(roads: RoadGraph, points: Snaps, row: int) -> int | None:
@@ -184,16 +186,16 @@ def _node_of(roads: RoadGraph, points: Snaps, row: int) -> int | None:
 
 
 def _options(roads: RoadGraph, points: Snaps, row: int, *, arriving: bool) -> list[tuple[int, float]]:
-    """On which edges, at which share of them, a point can be left or reached."""
+    """On which edges a point can be left or reached, and the share of each that lies beyond it."""
     edge, share = int(points.edge[row]), float(points.fraction[row])
     if edge == NO_EDGE:
         return []
     node = _node_of(roads, points, row)
     if node is not None:
         at = roads.head if arriving else roads.tail
-        return [(int(each), float(arriving)) for each in np.flatnonzero(at == node)]
+        return [(int(each), 0.0 if arriving else 1.0) for each in np.flatnonzero(at == node)]
     back = int(roads.opposite[edge])
-    return [(edge, share)] + ([(back, 1.0 - share)] if back != NO_EDGE else [])
+    return [(edge, 1.0 - share)] + ([(back, share)] if back != NO_EDGE else [])
 
 
 def place_of(roads: RoadGraph, snaps: Snaps, row: int = 0) -> LatLng:

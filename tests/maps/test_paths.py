@@ -27,7 +27,7 @@ def check(index: EtaIndex, start: Snaps, end: Snaps) -> tuple[int, ...]:
             paths.path_snapped(start, end)
         return ()
     path = paths.path_snapped(start, end)
-    assert path.duration_s == pytest.approx(expected.seconds[0], abs=1e-6)
+    assert path.duration_s == pytest.approx(expected.seconds[0], abs=0.002)  # of partial edges whole milliseconds count
     assert path.at_s[0] == 0.0
     assert path.at_s[-1] == pytest.approx(path.duration_s, abs=1e-6)
     assert (np.diff(path.at_s) >= 0).all()
@@ -38,8 +38,8 @@ def check(index: EtaIndex, start: Snaps, end: Snaps) -> tuple[int, ...]:
     for before, after in pairwise(pieces):
         assert index.roads.head[before.edge] == index.roads.tail[after.edge]
         assert (before.end, after.start) == (1.0, 0.0)
-    assert sum(piece.seconds for piece in pieces) == pytest.approx(expected.seconds[0], abs=1e-6)
-    assert path.distance_m == pytest.approx(expected.metres[0], abs=1e-6)
+    assert sum(piece.seconds for piece in pieces) == pytest.approx(path.duration_s, abs=1e-6)
+    assert path.distance_m == pytest.approx(expected.metres[0], abs=0.02)
     drawn = sum(haversine_m(path.point(row), path.point(row + 1)) for row in range(len(path.lat) - 1))
     assert drawn == pytest.approx(path.distance_m, rel=0.02, abs=3 * len(pieces))
     return tuple(piece.edge for piece in pieces)
