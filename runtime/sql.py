@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -18,11 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.errors import Conflict, Unavailable
 from core.events import Event
-from runtime.sqlengine import open_engines, parse_url
+from runtime.sqlengine import Gate, open_engines, parse_url
 from runtime.sqlerrors import CONTENDED, store_failures, unique
 from runtime.sqlsettings import SqlSettings
 
-__all__ = ["Database", "Table", "Transaction", "event_row", "metadata", "outbox", "unique"]
+__all__ = ["Database", "Table", "Transaction", "event_row", "metadata", "outbox", "padded", "unique"]
 
 Table = sa.Table  # for who only hands tables on
 Kind = Literal["sqlite", "postgresql", "mariadb"]
@@ -90,7 +90,9 @@ class Database:
         backend = parsed.get_backend_name()
         self.kind: Kind = "postgresql" if backend == "postgresql" else "sqlite" if backend == "sqlite" else "mariadb"
         self._engines = open_engines(parsed, self.settings)
-        self._writers = asyncio.Lock() if self.kind == "sqlite" else contextlib.nullcontext()
+        one_file = self.kind == "sqlite"
+        self._writers = Gate(1, None) if one_file else Gate(self.settings.pool, self.settings.pool_wait_s)
+        self._readers = Gate(None, None) if one_file else Gate(self.settings.read_pool, self.settings.pool_wait_s)
         self._on_commit: list[Callable[[], None]] = []
         self._rng = random.Random()
 
@@ -111,7 +113,7 @@ class Database:
         is away, full or will not write; then nothing is committed, unless the connection broke during the commit
         itself, whose fate is unknown: whatever is asked again must be told apart by a unique id.
         """
-        async with self._writers:
+        async with self._writers.turn():
             with store_failures():
                 async with self._engines.writes.connect() as plain:
                     connection = await plain.execution_options(hexcab_writes=True)
@@ -147,9 +149,10 @@ class Database:
         May be used while a transaction is open: it needs neither its connection nor its lock. Raises Unavailable when
         the store is away.
         """
-        with store_failures():
-            async with self._engines.reads.connect() as connection:
-                yield connection
+        async with self._readers.turn():
+            with store_failures():
+                async with self._engines.reads.connect() as connection:
+                    yield connection
 
     async def ping(self) -> None:
         """Ask the server for an answer. Raises Unavailable when none comes."""
@@ -170,6 +173,13 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._engines.close()
+
+
+def padded(values: Sequence[str]) -> list[str]:
+    """The same values for an IN, the last one repeated up to a power of two: so few statements, not one per length."""
+    if not values:
+        return []
+    return [*values, *[values[-1]] * ((1 << (len(values) - 1).bit_length()) - len(values))]
 
 
 async def compare_bytewise(connection: AsyncConnection) -> None:

@@ -7,7 +7,10 @@ without closing a circle of waiters.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ssl
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, Unavailable
 from runtime.sqlite import open_inline
 from runtime.sqlsettings import SqlSettings
 
@@ -28,6 +31,35 @@ _DRIVERS = {
     "mariadb": "mariadb+asyncmy",
     "sqlite": "sqlite+aiosqlite",
 }
+
+
+class Gate:
+    """Lets so many in at a time, in the order in which they came: a pool alone serves whoever comes just in time.
+
+    `most` None lets everybody in, `wait_s` None lets them wait for as long as it takes.
+    """
+
+    def __init__(self, most: int | None, wait_s: float | None) -> None:
+        self._places = None if most is None else asyncio.Semaphore(most)
+        self._wait_s = wait_s
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Raises Unavailable store_busy after `wait_s`."""
+        if self._places is None:
+            yield
+            return
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise Unavailable(
+                "every connection to the SQL store is in use", code="store_busy", retry_after_s=1
+            ) from error
+        try:
+            yield
+        finally:
+            self._places.release()
 
 
 @dataclass(frozen=True, slots=True)

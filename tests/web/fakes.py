@@ -14,9 +14,9 @@ from core.errors import Conflict, Forbidden, InvalidInput, NotFound, TooMany, Un
 from core.events import Party
 from core.geo import LatLng, haversine_m
 from location.messages import schemas as driver_schemas
+from runtime.answers import FirstAnswer, StoredAnswer
 from runtime.auth import Identity, Tickets, Tokens
 from runtime.clocks import ManualClock, SystemClock
-from runtime.idempotency import StoredAnswer
 from runtime.settings import Settings, TripSettings, WebSettings
 from runtime.telemetry import Metrics
 from web.engine import Engine, Security
@@ -286,10 +286,10 @@ class FakeAnswers:
             raise Conflict("this Idempotency-Key was used with another body", code="idempotency_conflict")
         return answer
 
-    async def keep(self, scope_key: str, body_hash: str, answer: StoredAnswer) -> None:
+    async def keep(self, first: FirstAnswer) -> None:
         if self.failing:
             raise Unavailable("the store is away")
-        self.kept.setdefault(scope_key, (body_hash, answer))
+        self.kept.setdefault(first.scope_key, (first.body_hash, first.answer))
 
 
 class Fakes:
