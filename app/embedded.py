@@ -159,6 +159,7 @@ def _repeated(start: Start, rooms: Rooms, stores: Stores) -> Iterator[tuple[str,
     yield "the archiver", repeat(rooms.archiver.run_once, start.settings.trips.archive_every_s, clock)
     yield "the pricing of trips without a fare", repeat(price, _PRICE_EVERY_S, clock)
     yield "the purge of old quotes", repeat(rooms.quotes.purge, _PURGE_EVERY_S, clock)
+    yield "the purge of old answers", repeat(rooms.answers.purge, _PURGE_EVERY_S, clock)
     if start.settings.cluster.geographies:
         probe_s = start.settings.cluster.probe_every_s
         yield "the look at the geographies", repeat(stores.geographies.look, probe_s, asyncio.sleep)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from accounts.model import EMAIL_MAX, NAME_MAX, PLATE_MAX, Driver, Rider, Role, Vehicle
 from accounts.ports import CodeRow, Stars
 from core.errors import Conflict
-from runtime.sql import Database, Transaction, metadata, unique
+from runtime.gather import Gather
+from runtime.sql import Database, Transaction, metadata, padded, unique
 
 _ID, _PHONE = 40, 20
 
@@ -205,10 +206,11 @@ class SqlPeople:
     def __init__(self, of_riders: Database, of_drivers: Database) -> None:
         self._of_riders = of_riders
         self._of_drivers = of_drivers
+        settings = of_riders.settings
+        self._rider = Gather(self._riders, settings.booking_batch, settings.waiting)
 
     async def rider(self, rider_id: str) -> Rider | None:
-        async with self._of_riders.reading() as connection:
-            return await _rider(connection, sa.select(riders).where(riders.c.rider_id == rider_id))
+        return await self._rider(rider_id)
 
     async def driver(self, driver_id: str) -> Driver | None:
         async with self._of_drivers.reading() as connection:
@@ -219,6 +221,12 @@ class SqlPeople:
         async with self._of_drivers.reading() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return {row["driver_id"]: _driver_of(row) for row in rows}
+
+    async def _riders(self, rider_ids: Sequence[str]) -> Sequence[Rider | None]:
+        query = sa.select(riders).where(riders.c.rider_id.in_(padded(rider_ids)))
+        async with self._of_riders.reading() as connection:
+            found = {row["rider_id"]: Rider(**row) for row in (await connection.execute(query)).mappings()}
+        return [found.get(rider_id) for rider_id in rider_ids]
 
     async def subject_of(self, role: Role, phone: str) -> str | None:
         table, database = (riders, self._of_riders) if role == "rider" else (drivers, self._of_drivers)

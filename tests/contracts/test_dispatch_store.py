@@ -19,7 +19,6 @@ from runtime.answers import KEY_KEPT, FirstAnswer, StoredAnswer
 from tests.dispatch.world import AIRPORT, CENTRE, FakeTrips, InMemory, InSql, StoreKind
 from tests.servers import SQL_KINDS
 
-
 S1, S2 = "881f25c4d5fffff", "881f25a5b7fffff"
 
 

@@ -14,7 +14,7 @@ from core.errors import Conflict, Forbidden, InvalidInput, NotFound, TooMany, Un
 from core.events import Party
 from core.geo import LatLng, haversine_m
 from location.messages import schemas as driver_schemas
-from runtime.answers import FirstAnswer, StoredAnswer
+from runtime.answers import KEY_KEPT, FirstAnswer, StoredAnswer
 from runtime.auth import Identity, Tickets, Tokens
 from runtime.clocks import ManualClock, SystemClock
 from runtime.settings import Settings, TripSettings, WebSettings
@@ -108,8 +108,21 @@ class FakeRides:
         self.recent_s = 0.0
         self.failing = False
         self.broken = False
+        self.keeps_in: FakeAnswers | None = None  # where the answer is kept with the request
+        self.answered_elsewhere: StoredAnswer | None = None  # before it is
 
     async def request(self, ask: RideAsk) -> Body:
+        body = await self._request(ask)
+        if self.keeps_in is not None and ask.answer is not None:
+            first = ask.answer(body)
+            kept = self.answered_elsewhere or first.answer
+            self.keeps_in.kept[first.scope_key] = (first.body_hash, kept)
+            if kept is not first.answer:
+                raise Conflict("answered before", code=KEY_KEPT)
+            first.kept = True
+        return body
+
+    async def _request(self, ask: RideAsk) -> Body:
         if self.failing:
             raise Unavailable("the store is away", retry_after_s=2.2)
         if self.broken:
