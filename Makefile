@@ -1,7 +1,8 @@
 # make demo [MINUTES=2]   a city, 200 drivers and their riders, on the embedded stores
 # make test               everything that the tests need, then all checks and tests
-# Both set up .venv by themselves and are quick the second time.
-.PHONY: help setup demo test unit check docs lock bench clean
+# make chaos [MINUTES=15] [SEED=n]   faults on a running engine, judged by what its clients were told
+# All set up .venv by themselves and are quick the second time.
+.PHONY: help setup demo test chaos unit check docs lock lock-java bench clean
 .DEFAULT_GOAL := help
 SHELL := bash
 
@@ -9,10 +10,12 @@ SHELL := bash
 unexport PYTHONDONTWRITEBYTECODE
 
 MINUTES ?=
+SEED ?=
+CHAOS_ARGS ?=
 DEMO_ARGS ?=
 
 help:
-	@sed -n '1,3p' Makefile | cut -c3-
+	@sed -n '1,4p' Makefile | cut -c3-
 
 setup:
 	@tools/setup run
@@ -22,9 +25,14 @@ demo: setup
 
 test:
 	@tools/setup dev
+	@tools/setup services
 	$(MAKE) --no-print-directory check
 	.venv/bin/python -m pytest -m "not slow"
-	.venv/bin/python -m pytest -m slow
+	.venv/bin/python -m tests.servers .venv/bin/python -m pytest -m slow
+
+chaos:
+	@tools/setup dev
+	.venv/bin/python -m tests.simulation $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
 
 # the unit part alone: no child servers, no cities
 unit:
@@ -51,6 +59,10 @@ lock:
 	    $$([ $$each = dev ] && echo "-c requirements/run.txt"; [ $$each = peers ] && echo "-c requirements/dev.txt") \
 	    $(LOCK_ARGS) requirements/$$each.in -o requirements/$$each.txt || exit 1; \
 	done
+
+# write the checksums of the Java servers' files anew
+lock-java:
+	tools/lock-java
 
 bench:
 	@tools/setup peers

@@ -1,20 +1,23 @@
-"""`hexcab archive run`: move finished trips to the archive now; safe while an engine runs on the same data."""
+"""`hexcab archive run`: move finished trips to the archive now; safe while engines run on the same data."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 
+from app.archives import Archives, open_archives
 from app.databases import open_databases
 from app.schema import upgrade
 from app.wiring.trips import RequestEnds
-from core.errors import NotFound
+from core.errors import NotFound, Unavailable
+from runtime.clocks import WallClock
 from runtime.datadir import DataDir
 from runtime.settings import Settings, load_settings
-from runtime.sql import Database
 from trips.adapters.sql import SqlLiveTrips, SqlTransactions
-from trips.adapters.sqlite_archive import SqliteTripArchive
 from trips.archive import Archiver, ArchiveReport
+
+_LOOK_EVERY_S = 0.2  # wall time, while Cassandra is connected to
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -28,14 +31,26 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _archive(data: DataDir, settings: Settings) -> ArchiveReport:
-    databases, old = open_databases(settings.sql, data.sql_url), Database(data.archive_url)
-    try:
+    async with contextlib.AsyncExitStack() as closing:
+        databases = open_databases(settings.sql, data.sql_url)
+        closing.push_async_callback(databases.close)
         await upgrade(databases)
-        archive = SqliteTripArchive(old)
-        await archive.prepare()
+        archives = await open_archives(data, settings, WallClock(), closing)
+        await _answering(archives, settings.cassandra.schema_timeout_s)
         transactions = SqlTransactions(databases.trips, RequestEnds())
-        archiver = Archiver(transactions, SqlLiveTrips(databases.trips), archive, settings.trips)
+        archiver = Archiver(transactions, SqlLiveTrips(databases.trips), archives.trips, settings.trips)
         return await archiver.run_once()
-    finally:
-        await databases.close()
-        await old.close()
+
+
+async def _answering(archives: Archives, timeout_s: float) -> None:
+    """Wait until the archive answers. Raises Unavailable saying why it does not."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            while True:
+                try:
+                    await archives.check()
+                except Unavailable:
+                    await asyncio.sleep(_LOOK_EVERY_S)
+                else:
+                    return
+    await archives.check()

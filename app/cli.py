@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from app.roles import ROLES
+from app.services import add_arguments
 from core.errors import HexcabError
 from runtime.home import default_home
 
@@ -21,6 +23,7 @@ _COMMANDS = {
     "token": "app.token",
     "archive": "app.archive",
     "db": "app.db",
+    "services": "app.services",
 }
 
 
@@ -56,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     database.add_argument("action", choices=["upgrade"])
     _data_dir(database)
     _settings(database)
+    add_arguments(commands.add_parser("services", help="real servers for this machine: Redis, SQL, Kafka, Cassandra"))
     return parser
 
 
@@ -75,9 +79,9 @@ def _serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--city", default="gothenburg")
     parser.add_argument("--port", type=_whole(0, 65_535), help="the API; 8000 if nothing else is set")
     parser.add_argument("--gateway-port", type=_whole(0, 65_535), help="drivers' sockets; the API's port + 1")
-    parser.add_argument("--role", choices=["all"], default="all")
-    _settings(parser)
+    parser.add_argument("--role", choices=["all", *ROLES], default="all", help="what this process does")
     _data_dir(parser)
+    _settings(parser)
 
 
 def _simulate(parser: argparse.ArgumentParser) -> None:
@@ -108,14 +112,15 @@ def _token(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scope", choices=["rider", "driver", "ops"])
     parser.add_argument("--id", help="whom the token names; needed for riders and drivers")
     _data_dir(parser)
-
-
-def _settings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--settings", type=Path, help="a TOML file")
+    _settings(parser)
 
 
 def _data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path, default=default_home() / "data")
+
+
+def _settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--settings", type=Path, help="a TOML file")
 
 
 class _whole:  # noqa: N801 - reads as a type where argparse wants one

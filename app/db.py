@@ -1,15 +1,16 @@
-"""`hexcab db upgrade`: bring the SQL schema of every room's database to the newest version."""
+"""`hexcab db upgrade`: bring the schema of every database to the newest version, and make the tables of Cassandra."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 
+from app.archives import open_cassandra
 from app.databases import open_databases
 from app.schema import upgrade
 from runtime.datadir import DataDir
-from runtime.settings import load_settings
-from runtime.sqlsettings import SqlSettings
+from runtime.settings import Settings, load_settings
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -17,20 +18,18 @@ def run(arguments: argparse.Namespace) -> int:
 
     SQLite's only while no engine runs on the data directory, which upgrades by itself when it starts.
     """
-    settings = load_settings(arguments.settings).sql
+    settings = load_settings(arguments.settings)
     data = DataDir(arguments.data_dir)
-    if settings.url:
-        asyncio.run(_upgrade(settings, data))
-    else:
-        with data:
-            asyncio.run(_upgrade(settings, data))
+    with contextlib.nullcontext() if settings.sql.url else data:
+        asyncio.run(_upgrade(data, settings))
     print("the schema is up to date")
     return 0
 
 
-async def _upgrade(settings: SqlSettings, data: DataDir) -> None:
-    databases = open_databases(settings, data.sql_url)
-    try:
+async def _upgrade(data: DataDir, settings: Settings) -> None:
+    async with contextlib.AsyncExitStack() as closing:
+        databases = open_databases(settings.sql, data.sql_url)
+        closing.push_async_callback(databases.close)
         await upgrade(databases)
-    finally:
-        await databases.close()
+        if settings.cassandra.hosts:
+            await open_cassandra(settings, closing).ready(settings.cassandra.schema_timeout_s)

@@ -16,8 +16,9 @@ import uvloop
 
 from app.cities import ready_city
 from app.clock import engine_clock
-from app.embedded import EmbeddedEngine, Start, embedded_engine
+from app.engine import RunningEngine, running_engine
 from app.serve import check_city, stop_signal, with_ports
+from app.stores import Start
 from app.summary import Summary, show
 from core.geo import LatLng
 from maps.cities import City
@@ -62,7 +63,7 @@ def demo_settings(arguments: argparse.Namespace) -> Settings:
 
 async def _demo(arguments: argparse.Namespace, start: Start) -> Summary:
     stopping = stop_signal()
-    async with embedded_engine(start) as engine:
+    async with running_engine(start) as engine:
         await _end_old_rides(engine)
         tally = Tally(start.clock)
         fleet = Fleet(FleetPlan(arguments.drivers, arguments.rate, arguments.seed), _world(engine, start, tally))
@@ -87,13 +88,13 @@ async def _demo(arguments: argparse.Namespace, start: Start) -> Summary:
     return summary
 
 
-async def _end_old_rides(engine: EmbeddedEngine) -> None:
+async def _end_old_rides(engine: RunningEngine) -> None:
     """The drivers of an earlier demo on this data directory are gone for good, and their riders with them."""
     for trip in await engine.rooms.live_trips.active():
         await engine.rooms.trips.cancel(trip.trip_id, By("ops", "demo"), "its demo has ended")
 
 
-def _world(engine: EmbeddedEngine, start: Start, tally: Tally) -> World:
+def _world(engine: RunningEngine, start: Start, tally: Tally) -> World:
     city = start.city
     return World(
         clock=start.clock,

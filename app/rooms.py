@@ -10,73 +10,47 @@ from accounts.adapters.sql import SqlTransactions as AccountTransactions
 from accounts.ratings import RatingDesk
 from accounts.service import DriverDesk, RiderDesk
 from accounts.sessions import CodeMaker, SessionDesk, SessionPorts
-from app.databases import Databases
+from app.link import Link
+from app.readiness import readiness
+from app.stores import Stores
 from app.wiring import board, edge, rides, trips
-from app.wiring.apps import Alone, Apps
+from app.wiring.apps import Alone, Apps, Elsewhere
 from app.wiring.board import Board
 from app.wiring.drivers import AccountWatch, Desk, DriverRooms, DriverTokens
 from app.wiring.duty import Duty
+from app.wiring.elsewhere import SocketsHere, TrailsAnywhere, answer_hosts
 from app.wiring.journal import Journal
+from app.wiring.lanes import Lanes
 from app.wiring.people import Cards, LoggedCodes, People, SignIn, StarRatings
-from core.clock import Clock
 from core.events import Event, TripCompleted, TripRated
-from core.ids import Ids
 from dispatch.adapters.profiles import SqlProfiles
 from dispatch.adapters.sql import SqlStore
 from dispatch.ports import Ports
+from dispatch.searches import SEARCH_EVENTS
 from dispatch.service import RideDesk
 from location.area import ServiceArea
-from location.gateway.server import Gateway, GatewayParts
+from location.gateway import Gateway, GatewayParts
 from location.live import LiveDrivers
 from location.messages import schemas
-from location.ports import SupplyStore, TrailLog
 from location.supply import Supply
 from maps.cities import City
-from maps.routes import RouteWorkers
-from maps.segments import segment_of
+from maps.segments import region_of, segment_of
 from payments.adapters.sql import SqlQuoteReader
 from payments.adapters.sql import SqlTransactions as QuoteTransactions
 from payments.quotes import QuoteDesk, QuotePorts
-from runtime.auth import Tickets, Tokens
-from runtime.bus import MemoryBus
-from runtime.geographies import Geographies
+from runtime.auth import Tokens
 from runtime.idempotency import IdempotencyStore
-from runtime.outbox import Relay
+from runtime.kafka.topics import partition_of
 from runtime.settings import Settings
-from runtime.sql import Database
-from runtime.telemetry import Metrics
-from runtime.valkey import Client
 from trips.adapters.sql import SqlLiveTrips
 from trips.adapters.sql import SqlTransactions as TripTransactions
 from trips.archive import Archiver
 from trips.billing import Billing, BillingPorts
 from trips.history import History
-from trips.ports import LiveTrips, TripArchive
+from trips.ports import LiveTrips
 from trips.service import DeskPorts, TripDesk
 from web.engine import Engine, Security
 from web.hub import Hub
-from web.ports import Check
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """Where things are kept and what time it is: all that differs between compositions."""
-
-    databases: Databases
-    archive: Database
-    redis: Client
-    supply: SupplyStore
-    trails: TrailLog
-    trips: TripArchive
-    routes: RouteWorkers
-    bus: MemoryBus
-    relay: Relay
-    clock: Clock
-    wall: Clock
-    ids: Ids
-    tickets: Tickets
-    metrics: Metrics
-    geographies: Geographies
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +69,7 @@ class Rooms:
     board: Board
     live: LiveDrivers
     live_trips: LiveTrips
+    board_group: str  # of this host alone
 
     async def note_trips(self) -> None:
         """Show again which trips are under way; what keeps a driver busy is read when the driver connects."""
@@ -104,25 +79,30 @@ class Rooms:
 class _Connector:
     """Builds the rooms in the order in which they need each other; used once."""
 
-    def __init__(self, city: City, stores: Stores, tokens: Tokens, settings: Settings) -> None:
+    def __init__(self, city: City, stores: Stores, tokens: Tokens, settings: Settings, link: Link | None) -> None:
+        self._link = link
         self._city = city
         self._stores = stores
         self._tokens = tokens
         self._settings = settings
-        self.hub = Hub(settings.web.max_watchers)
-        elsewhere = Alone()
-        self.apps = Apps(self.hub, elsewhere)
+        self.hub = Hub(settings.web.max_watchers, roll=link.roll.of("rider") if link else None)
+        self.elsewhere: Elsewhere = link.elsewhere if link else Alone()
+        self.apps = Apps(self.hub, self.elsewhere)
         self.board = Board()
         self.live = LiveDrivers()
-        self.supply = Supply(self.live, stores.supply, stores.clock, fresh_s=settings.location.fresh_s)
+        stores.redis.on_loss(self.live.tell_again)
+        self.supply = Supply(
+            self.live, stores.supply, stores.clock, fresh_s=settings.location.fresh_s, stream=stores.positions
+        )
         databases = stores.databases
         self.people = SqlPeople(databases.riders, databases.drivers)
         self.rider_work = AccountTransactions(databases.riders, SqlRiderWork)
         self.driver_work = AccountTransactions(databases.drivers, SqlDriverWork)
         self.live_trips = SqlLiveTrips(databases.trips)
-        self.history = History(self.live_trips, stores.trips, settings.trips)
+        self.history = History(self.live_trips, stores.archives.trips, settings.trips)
         self.transactions = TripTransactions(databases.trips, trips.RequestEnds())
-        self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, elsewhere)
+        self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, self.elsewhere)
+        self.trails_here = trips.TrailsHere(self.live)
         self.cabs = edge.Cabs(stores.supply, city, stores.clock, settings)
 
     def quotes(self) -> QuoteDesk:
@@ -146,24 +126,36 @@ class _Connector:
             delivery=self.apps,
             quotes=rides.Prices(quotes, self._city, settings.fares),
             papers=rides.Papers(Cards(self.people), promises),
+            claims=stores.claims,
         )
-        return RideDesk(ports, settings, stores.clock, stores.ids)
+        partitions = stores.bus.partitions
+        return RideDesk(
+            ports,
+            settings,
+            stores.clock,
+            stores.ids,
+            lane_of=lambda segment: partition_of(region_of(segment), partitions),
+        )
 
     def trips(self) -> TripDesk:
         ports = DeskPorts(self.transactions, self.live_trips, self.history, self.audience)
         return TripDesk(ports, self._stores.clock, self._settings.trips)
 
     def billing(self) -> Billing:
-        distance = trips.MatchedDistance(self._stores.trails, self._stores.routes, self.live)
+        link = self._link
+        complete = (
+            TrailsAnywhere(self.trails_here, link.presence, link.calls, link.host.id) if link else self.trails_here
+        )
+        distance = trips.MatchedDistance(self._stores.archives.trails, self._stores.routes, complete)
         fares = trips.CityFares(self._settings.fares)
         ports = BillingPorts(self.transactions, self.live_trips, distance, fares, self.audience)
         return Billing(ports, self._stores.clock, self._settings.trips)
 
-    def accounts(self, ride_desk: RideDesk) -> tuple[RiderDesk, DriverDesk]:
-        stores = self._stores
-        riders = RiderDesk(self.rider_work, self.people, stores.ids, stores.clock)
-        watch = AccountWatch(self.supply, ride_desk)
-        return riders, DriverDesk(self.driver_work, self.people, watch, stores.ids, stores.clock)
+    def riders(self) -> RiderDesk:
+        return RiderDesk(self.rider_work, self.people, self._stores.ids, self._stores.clock)
+
+    def drivers(self, watch: AccountWatch) -> DriverDesk:
+        return DriverDesk(self.driver_work, self.people, watch, self._stores.ids, self._stores.clock)
 
     def sessions(self) -> SignIn:
         stores = self._stores
@@ -174,32 +166,40 @@ class _Connector:
 
     def gateway(self, desk: Desk) -> Gateway:
         parts = GatewayParts(
-            authorize=DriverTokens(self._tokens, self._stores.tickets),
+            authorize=DriverTokens(self._tokens, self._stores.tickets, self._stores.redis.check),
+            use_ticket=self._stores.tickets.use,
             desk=desk,
             supply=self.supply,
-            trail=self._stores.trails,
+            trail=self._stores.archives.trails,
             clock=self._stores.clock,
             settings=self._settings.location,
             segment_of=segment_of,
             inside=ServiceArea(self._city.service_area),
+            roll=self._link.roll.of("driver") if self._link else None,
         )
         gateway = Gateway(parts, self._settings.web.host, self._settings.web.gateway_port)
         self.apps.gateway = gateway
         return gateway
 
 
-def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings) -> Rooms:
-    """Build every room and join them; nothing runs yet."""
-    made = _Connector(city, stores, tokens, settings)
+def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings, link: Link | None = None) -> Rooms:
+    """Build every room and join them; nothing runs yet. `link`: None where no other host is."""
+    made = _Connector(city, stores, tokens, settings, link)
     quotes = made.quotes()
     ride_desk, trip_desk, billing = made.rides(quotes), made.trips(), made.billing()
-    riders, drivers = made.accounts(ride_desk)
+    watch = AccountWatch(made.supply, ride_desk, made.elsewhere)
+    riders, drivers = made.riders(), made.drivers(watch)
     gateway = made.gateway(Desk(DriverRooms(drivers, ride_desk, trip_desk, made.supply, made.audience)))
-    stores.bus.subscribe("audience", trips.TRIP_EVENTS, made.audience.handle)
-    stores.bus.subscribe("billing", [TripCompleted], billing.handle)
-    stores.bus.subscribe("ratings", [TripRated], RatingDesk(made.rider_work, made.driver_work).handle)
-    stores.bus.subscribe("board", board.EVENTS, made.board.heard)
-    stores.bus.subscribe("journal", [Event], Journal(stores.metrics).note)
+    if link is not None:
+        answer_hosts(link.server, SocketsHere(made.apps, gateway), made.audience, watch, made.trails_here)
+    bus, board_group = stores.bus, f"board.{link.host.id}" if link else "board"
+    bus.subscribe("dispatch", SEARCH_EVENTS, ride_desk.searches.heard)
+    bus.share("dispatch", Lanes(ride_desk.searches))
+    bus.subscribe("audience", trips.TRIP_EVENTS, made.audience.handle)
+    bus.subscribe("billing", [TripCompleted], billing.handle)
+    bus.subscribe("ratings", [TripRated], RatingDesk(made.rider_work, made.driver_work).handle)
+    bus.subscribe(board_group, board.EVENTS, made.board.heard, from_now=True)
+    bus.subscribe("journal", [Event], Journal(stores.metrics).note)
     answers = IdempotencyStore(stores.databases.trips, stores.clock, settings.runtime)
     engine = Engine(
         clock=stores.clock,
@@ -210,18 +210,18 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         sessions=made.sessions(),
         accounts=People(riders, drivers),
         quotes=edge.Quotes(quotes),
-        rides=edge.Rides(ride_desk, riders),
-        trips=edge.Trips(trip_desk, made.history, stores.trails),
+        rides=edge.Rides(ride_desk, riders, stores.redis.check),
+        trips=edge.Trips(trip_desk, made.history, stores.archives.trails),
         cabs=made.cabs,
         city=edge.CityMap(city),
-        tracks=edge.Tracks(stores.trails, stores.clock, settings),
+        tracks=edge.Tracks(stores.archives.trails, stores.clock, settings),
         fleet=edge.Fleet(stores.supply, ride_desk, made.board),
-        readiness=_readiness(stores),
+        readiness=readiness(stores),
         driver_schemas=schemas(),
         gateway_port=lambda: gateway.port,
         geographies=stores.geographies,
     )
-    archiver = Archiver(made.transactions, made.live_trips, stores.trips, settings.trips)
+    archiver = Archiver(made.transactions, made.live_trips, stores.archives.trips, settings.trips)
     return Rooms(
         edge=engine,
         gateway=gateway,
@@ -235,30 +235,5 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         board=made.board,
         live=made.live,
         live_trips=made.live_trips,
+        board_group=board_group,
     )
-
-
-def _readiness(stores: Stores) -> dict[str, Check]:
-    each = stores.databases.each()
-    sql = {"sql" if len(each) == 1 else f"sql {', '.join(rooms)}": _Answers(database) for database, rooms in each}
-    return {**sql, "archive": _Answers(stores.archive), "redis": _Redis(stores.redis)}
-
-
-class _Answers:
-    """web's Check of a SQL store."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def __call__(self) -> None:
-        await self._database.ping()
-
-
-class _Redis:
-    """web's Check of the supply's store."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    async def __call__(self) -> None:
-        await self._client.exists("ready")

@@ -13,8 +13,11 @@ import uvloop
 
 from app.cities import ready_city
 from app.clock import engine_clock
-from app.embedded import Start, embedded_engine
-from core.errors import Conflict
+from app.engine import running_engine
+from app.roles import ALL, roles_of
+from app.stores import Start
+from core.errors import Conflict, InvalidInput
+from runtime.clocks import WallClock
 from runtime.datadir import DataDir
 from runtime.settings import Settings, load_settings
 from runtime.telemetry import log_to
@@ -26,6 +29,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM. Raises HexcabError when the engine cannot go on."""
     settings = with_ports(load_settings(arguments.settings), arguments.port, arguments.gateway_port)
     log_to(sys.stderr, settings.runtime.log_level)
+    roles = roles_of(arguments.role)
+    if roles != ALL:
+        check_cluster(settings)
+        city = ready_city(arguments.city, settings.maps)
+        uvloop.run(_serve(Start(city, DataDir(arguments.data_dir), settings, WallClock(), roles)))
+        return 0
     with DataDir(arguments.data_dir) as data:
         check_city(data, arguments.city)
         city = ready_city(arguments.city, settings.maps)
@@ -35,9 +44,27 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def check_cluster(settings: Settings) -> None:
+    """Raises InvalidInput where one process of several would keep something to itself."""
+    engines = {
+        "sql.url": settings.sql.url,
+        "redis.url": settings.redis.url,
+        "kafka.brokers": settings.kafka.brokers,
+        "cassandra.hosts": settings.cassandra.hosts,
+    }
+    missing = [name for name, value in engines.items() if not value]
+    if missing:
+        raise InvalidInput(
+            f"a role of its own needs stores that other processes share: set {', '.join(missing)} in --settings",
+            code="engines_missing",
+        )
+    if settings.runtime.clock_speed != 1.0:
+        raise InvalidInput("runtime.clock_speed: several processes can only follow the wall's clock, at speed 1")
+
+
 async def _serve(start: Start) -> None:
     stopping = stop_signal()
-    async with embedded_engine(start) as engine:
+    async with running_engine(start) as engine:
         _log.info("serving", extra={"url": engine.url, "gateway_url": engine.gateway_url, "city": start.city.name})
         await engine.run_until(stopping)
         _log.info("stopping")

@@ -1,35 +1,20 @@
-"""The API's server: uvicorn in our event loop, on a socket that we opened, with signals left to us."""
+"""The API's server."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import Iterator
 
 import uvicorn
 
-from core.errors import Unavailable
 from runtime.settings import Settings
+from runtime.uvicorns import Uvicorn, ended, open_port
 from web.engine import Engine
 from web.ops_socket import OpsFeed
 from web.server import create_app, server_options
 
 _CLOSE_S = 10.0  # uvicorn itself gives calls under way half of this
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # every address of the machine: this one leads there from itself
-
-
-class _Uvicorn(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Take none: whoever runs the engine decides what a signal means."""
-        yield
-
-    def stop_accepting(self) -> None:
-        """Close the listening sockets now, not at uvicorn's next look."""
-        if self.started:
-            for server in self.servers:
-                server.close()
 
 
 class Server:
@@ -42,7 +27,7 @@ class Server:
         app = create_app(engine, settings)
         self._hub = engine.hub
         self._feed: OpsFeed = app.state.ops_feed
-        self._uvicorn = _Uvicorn(uvicorn.Config(app, loop="none", lifespan="off", **server_options(settings)))
+        self._uvicorn = Uvicorn(uvicorn.Config(app, loop="none", lifespan="off", **server_options(settings)))
 
     @property
     def url(self) -> str:
@@ -51,20 +36,8 @@ class Server:
 
     def open(self) -> None:
         """Take the port: callers wait until `start`. Raises Unavailable naming it."""
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        opened = socket.socket(family, socket.SOCK_STREAM)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            opened.bind((self._host, self._port))
-            opened.listen(2048)
-        except OSError as error:
-            opened.close()
-            reason = error.strerror or str(error)
-            raise Unavailable(
-                f"port {self._port} on {self._host} cannot be opened: {reason}", code="port_unavailable"
-            ) from error
-        self._socket = opened
-        self._port = opened.getsockname()[1]
+        self._socket = open_port(self._host, self._port)
+        self._port = self._socket.getsockname()[1]
 
     def release(self) -> None:
         """Give the port back; repeating is harmless."""
@@ -79,15 +52,11 @@ class Server:
 
     async def close(self) -> None:
         """Stop accepting, say goodbye on the sockets, let calls finish; whatever takes longer is cut off."""
-        self._uvicorn.should_exit = True
         self._uvicorn.stop_accepting()
         self._hub.close()
         self._feed.close()
         if self._task is not None:
-            _, late = await asyncio.wait([self._task], timeout=_CLOSE_S)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await ended(self._task, _CLOSE_S)
         self.release()
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from app.embedded import EmbeddedEngine
+from app.engine import RunningEngine
 from simulator.agents.recorder import Tally
 
 _LINE_EVERY_S = 10.0
@@ -38,7 +38,7 @@ class Summary:
     engine_time_s: float
 
     @staticmethod
-    def of(engine: EmbeddedEngine, tally: Tally) -> Summary:
+    def of(engine: RunningEngine, tally: Tally) -> Summary:
         """The figures now."""
         uptime_s = max(1e-9, time.monotonic() - engine.started)
         return Summary(
@@ -100,7 +100,7 @@ class Summary:
         return table
 
 
-async def show(engine: EmbeddedEngine, tally: Tally, *, quiet: bool) -> None:
+async def show(engine: RunningEngine, tally: Tally, *, quiet: bool) -> None:
     """Show the figures until cancelled."""
     if quiet:
         return

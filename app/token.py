@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
+from app.keys import server_key
 from runtime.auth import Tokens
 from runtime.datadir import DataDir
-from runtime.settings import Settings
+from runtime.settings import load_settings
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -16,5 +17,7 @@ def run(arguments: argparse.Namespace) -> int:
     if subject is None:
         print(f"hexcab: a {arguments.scope} token needs --id", file=sys.stderr)
         return 2
-    print(Tokens(DataDir(arguments.data_dir).key()).sign(arguments.scope, subject, Settings().web.token_s))
+    settings = load_settings(arguments.settings)
+    key = server_key(DataDir(arguments.data_dir), settings.cluster)
+    print(Tokens(key).sign(arguments.scope, subject, settings.web.token_s))
     return 0

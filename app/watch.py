@@ -1,16 +1,11 @@
-"""What is looked at once a second of wall time: gauges for /metrics, and whether the embedded Redis is still there."""
+"""What is looked at once a second of wall time: gauges for /metrics."""
 
 from __future__ import annotations
 
-import logging
-
 import psutil
 
-from app.rooms import Rooms, Stores
-from location.live import LiveDrivers
-from runtime.valkey import LocalValkey
-
-_log = logging.getLogger("hexcab.watch")
+from app.rooms import Rooms
+from app.stores import Stores
 
 
 class Watch:
@@ -29,25 +24,15 @@ class Watch:
         metrics.pings.labels("accepted").set(counts.pings_accepted)
         for reason, count in counts.pings_dropped.items():
             metrics.pings.labels(reason).set(count)
+        metrics.trail_waiting.set(counts.pings_waiting)
+        metrics.trail_away.set(counts.trail_away)
+        metrics.trail_lost.labels("idle").set(counts.idle_pings_lost)
+        metrics.trail_lost.labels("trip_unacked").set(counts.trip_pings_refused)
         metrics.rss_bytes.set(self._process.memory_info().rss)
+        metrics.show_bus(self._stores.bus.figures(), self._stores.clock.now())
+        for outcome, count in self._stores.positions.counts().items() if self._stores.positions else ():
+            metrics.positions.labels(outcome).set(count)
         backlog = await relay.backlog()
         metrics.outbox_waiting.set(backlog.waiting)
         metrics.outbox_age.set(backlog.age_s)
         metrics.outbox_dead.set(backlog.dead)
-
-
-class RedisKeeper:
-    """Starts the embedded Redis again when it has died, and has it told of every driver."""
-
-    def __init__(self, valkey: LocalValkey, live: LiveDrivers) -> None:
-        self._valkey = valkey
-        self._live = live
-
-    async def look(self) -> None:
-        """Does nothing while the server runs. Raises Unavailable when it does not start."""
-        if self._valkey.running:
-            return
-        _log.error("the embedded Redis has died and is started again")
-        await self._valkey.start()
-        self._live.tell_again()
-        _log.info("the embedded Redis runs again")

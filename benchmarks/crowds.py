@@ -96,7 +96,7 @@ def changes_of(numbers: list[int], lat: FloatArray, lng: FloatArray, previous: d
     changes = []
     for number, y, x, segment in zip(numbers, lat.tolist(), lng.tolist(), segments, strict=True):
         row = SupplyRow(y, x, 0.0, 8.0, now, now, ONLINE, b"standard")
-        changes.append(SupplyChange(f"drv_{number}", segment, previous.get(number, 0), row))
+        changes.append(SupplyChange(f"drv_{number}", segment, previous.get(number, 0), row, 1))
         previous[number] = segment
     return changes
 

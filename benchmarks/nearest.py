@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import redis.asyncio
 
 from benchmarks.crowds import SHAPES, Crowd, Exact, K, changes_of, nearest_by_segments
 from benchmarks.harness import (
@@ -38,7 +37,8 @@ from core.geo import EARTH_RADIUS_M, FloatArray, LatLng, haversine_many_m
 from location.adapters.memory import MemorySupply
 from location.adapters.redis import RedisSupply
 from location.ports import SupplyStore
-from runtime.valkey import connect
+from runtime.redis import Client, connect
+from runtime.redis_settings import RedisSettings
 
 UPDATES = 2_000
 QUERIES = 40  # per turn
@@ -133,7 +133,7 @@ class Case:
                 rounds.add(f"{self.name}_redis_update_us", (cpu_s(server_pid) - before) / UPDATES * 1e6)
 
 
-async def _case(shape: str, size: int, server: ValkeyServer, client: redis.asyncio.Redis | None, queries: int) -> Case:
+async def _case(shape: str, size: int, server: ValkeyServer, client: Client | None, queries: int) -> Case:
     crowd = Crowd.of(shape, size, queries, seed=1)
     memory, remote = MemorySupply(), RedisSupply(client) if client is not None else None
     geo = Geo(server, f"geo:{shape}:{size}")
@@ -171,7 +171,7 @@ async def _run(ask: Ask) -> Result:
     names: list[str] = []
     with children() as running, tempfile.TemporaryDirectory() as folder:
         server = ValkeyServer(Path(folder), running)
-        client = connect(f"unix://{server.socket}")
+        client = connect(RedisSettings(url=f"unix://{server.socket}"))
         sizes = (100_000,) if ask.quick else (62_500, 100_000, 250_000, 1_000_000)
         for size, shape in itertools.product(sizes, SHAPES):
             # through Redis only where it does not take minutes to fill
@@ -179,7 +179,7 @@ async def _run(ask: Ask) -> Result:
             await case.turns(rounds, ask.rounds)
             await case.updates(rounds, server.pid, ask.rounds)
             case.geo.close()
-            await client.flushall()
+            await client.ask("FLUSHALL")
             rounds.add(f"{case.name}_kdtree_build_s", case.exact.build_s)
             checked += case.checked
             names.append(case.name)

@@ -173,6 +173,23 @@ AnyEvent = (
 )
 
 
+class DriverMoved(msgspec.Struct, frozen=True, array_like=True):
+    """Where an online driver was, at most one a second and driver: for who watches the traffic, not for any truth.
+
+    No committed event: it may be lost (that is counted), and come late or twice; a later `at` wins. `at` is engine time
+    of the ping, `segment` an H3 cell; `heading` and `speed_mps` are None where unknown.
+    """
+
+    driver_id: str
+    at: float
+    lat: float
+    lng: float
+    heading: float | None
+    speed_mps: float | None
+    on_trip: bool
+    segment: int
+
+
 def search_ended_id(request_id: str) -> str:
     """The id of the one CabFound or NoCabFound of a request."""
     return f"search-ended:{request_id}"

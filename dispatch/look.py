@@ -4,48 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 
 import numpy as np
 
 from core.clock import Clock
 from dispatch import offers as rules
 from dispatch.candidates import Shortlist, shortlist
+from dispatch.claims import Claims
 from dispatch.decide import Decision, decide
 from dispatch.model import Ask, Offer, PickupTravel, Policy, ProfileRows, RideRequest, SupplyRows
 from dispatch.ports import Ports
 from maps import segments
 from runtime.settings import DispatchSettings
-
-
-class Claims:
-    """Drivers whom a search of this process has chosen: the next search skips them before SQL has to refuse.
-
-    A claim ends with its offer, at the latest at the offer's deadline, so a forgotten one hurts nobody.
-    """
-
-    def __init__(self) -> None:
-        self._held: dict[str, tuple[str, float]] = {}
-
-    def hold(self, offers: Sequence[Offer]) -> None:
-        self._held.update({offer.driver_id: (offer.offer_id, offer.expires_at) for offer in offers})
-
-    def release(self, offers: Sequence[Offer]) -> None:
-        for offer in offers:
-            if self._held.get(offer.driver_id, ("", 0.0))[0] == offer.offer_id:
-                del self._held[offer.driver_id]
-
-    def shorten(self, offer: Offer, until: float) -> None:
-        """The offer was accepted: from `until` on the supply itself says whether the driver is busy."""
-        offer_id, held_until = self._held.get(offer.driver_id, ("", 0.0))
-        if offer_id == offer.offer_id:
-            self._held[offer.driver_id] = (offer_id, min(held_until, until))
-
-    def held(self, now: float) -> AbstractSet[str]:
-        """The drivers claimed at this moment."""
-        for driver_id in [driver_id for driver_id, (_, until) in self._held.items() if until <= now]:
-            del self._held[driver_id]
-        return self._held.keys()
 
 
 class Lookout:
@@ -56,7 +26,7 @@ class Lookout:
         self._policy = policy
         self._settings = settings
         self._clock = clock
-        self.claims = Claims()
+        self.claims = Claims(ports.claims, settings, clock)
 
     async def look(self, request: RideRequest, offers: Sequence[Offer], free: int) -> Decision:
         """Decide whom to offer the request to, `free` drivers at most. `offers` are all that were made for it so far.

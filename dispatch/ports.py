@@ -67,6 +67,18 @@ class Delivery(Protocol):
         ...
 
 
+class SharedClaims(Protocol):
+    """Which drivers the searches of all workers have chosen. Each call may raise Unavailable."""
+
+    async def take(self, offers: Sequence[Offer], keep_s: float) -> set[str]:
+        """Claim the drivers of these offers for so many wall seconds; returns those of them whom others hold."""
+        ...
+
+    async def end(self, offers: Sequence[Offer], keep_s: float) -> None:
+        """Let the claims for these offers go after so many wall seconds; those for other offers stay."""
+        ...
+
+
 class QuoteBook(Protocol):
     """Prices."""
 
@@ -201,3 +213,4 @@ class Ports:
     delivery: Delivery
     quotes: QuoteBook
     papers: TripPapers
+    claims: SharedClaims | None = None  # None: no other process searches

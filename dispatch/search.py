@@ -99,6 +99,7 @@ class Search:
         if found is None or not found[0].is_open:
             return None
         request, offers = found
+        means.lookout.claims.ended([offer for offer in offers if not offer.is_open and offer.status != "accepted"])
         self.status = request.status
         now = means.clock.now()
         if now >= request.expires_at:
@@ -150,7 +151,8 @@ class Search:
         """Commit offers and hand them over; False when another dispatcher was faster with one of the drivers."""
         means = self._means
         offers = [self._draft(request, choice) for choice in chosen]
-        means.lookout.claims.hold(offers)
+        if not await means.lookout.claims.hold(offers):
+            return False
         async with self.lock:
             change = None
             try:
@@ -160,7 +162,7 @@ class Search:
                 return False
             finally:
                 if change is None:
-                    means.lookout.claims.release(offers)
+                    await means.lookout.claims.release(offers)
             if change is None:
                 return True
             await means.teller.changed(change)
@@ -207,7 +209,7 @@ class Search:
         )
 
     async def _told(self, change: Change) -> None:
-        self._means.lookout.claims.release(change.ended)
+        await self._means.lookout.claims.release(change.ended)
         await self._means.teller.changed(change)
 
     async def _pause(self, seconds: float) -> None:

@@ -20,6 +20,7 @@ from dispatch.search import Means, Search
 _log = logging.getLogger("hexcab.dispatch")
 
 LaneOf = Callable[[str], int]  # from a pickup's segment
+SEARCH_EVENTS = (RideRequested, OfferEnded, OfferAccepted, CabFound, NoCabFound)
 ONE_LANE = frozenset({0})
 
 

@@ -133,6 +133,11 @@ class RideDesk:
 
     # the desk itself
 
+    @property
+    def unshared_claims(self) -> int:
+        """How many drivers were chosen while the claims that workers share were away."""
+        return self._means.lookout.claims.unshared
+
     async def close(self) -> None:
         """Stop the searches where they are; nothing ends by this, whoever owns their lanes next goes on."""
         self._closed = True
@@ -222,7 +227,7 @@ class RideDesk:
             async with self.searches.lock(offer.request_id):
                 async with self._store.transaction() as uow:
                     change = await settle.accept(uow, offer, self._clock.now(), papers)
-                self._means.lookout.claims.shorten(offer, self._clock.now() + self._settings.busy_shown_s)
+                await self._means.lookout.claims.shorten(offer)
                 await self._told(change)
         except (Conflict, NotFound) as error:
             if error.code not in _TOO_LATE:
@@ -243,7 +248,7 @@ class RideDesk:
             await self._told(change)
 
     async def _told(self, change: Change) -> None:
-        self._means.lookout.claims.release(change.ended)
+        await self._means.lookout.claims.release(change.ended)
         self.searches.wake(change.request.request_id)
         await self._teller.changed(change)
 

@@ -1,4 +1,4 @@
-"""Every Redis key of the supply. What is read together shares a hash tag, so that it lies on one node of a cluster."""
+"""Every Redis key of the supply. What one script touches shares a hash tag: it lies on one node of a cluster."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SHARDS = 16  # of the per-driver keys: enough to spread over a cluster, few enou
 
 
 def rows(segment: int) -> str:
-    """Hash of a segment: driver id -> row (model.ROW). Standing in it is the membership."""
+    """Hash of a segment: driver id -> the writer's epoch and the row (model.ROW). Standing in it is the membership."""
     return f"hexcab:supply:{{{segment:x}}}"
 
 
@@ -23,5 +23,8 @@ def seen(number: int) -> str:
 
 
 def whereabouts(number: int) -> str:
-    """Hash of a shard: driver id -> the segment (hexadecimal) whose rows hold the driver."""
+    """Hash of a shard: driver id -> `EPOCH:SEGMENT`, who wrote last and in which segment (hexadecimal) the row is.
+
+    Without a segment the driver was taken out; the epoch stays for a while, so that an older writer finds it.
+    """
     return f"hexcab:supply:{{drivers{number}}}:segment"

@@ -17,8 +17,8 @@ class Driver:
     """One driver: the last used ping, what they do, and what the store was last told of them."""
 
     __slots__ = (
-        "connected", "dirty", "durable_seq", "heading", "id", "idle_since", "lat", "lng", "online", "placed", "seen_at",
-        "segment", "seq", "speed", "trip_id", "ts", "undurable", "vehicle", "written_segment",
+        "connected", "dirty", "durable_seq", "epoch", "heading", "id", "idle_since", "lat", "lng", "online", "placed",
+        "seen_at", "segment", "seq", "speed", "trip_id", "ts", "undurable", "vehicle", "written_segment",
     )  # fmt: skip
 
     def __init__(self, driver_id: str) -> None:
@@ -35,6 +35,7 @@ class Driver:
         self.idle_since = 0.0
         self.online = False
         self.connected = False
+        self.epoch = 0  # of the connection, among those of all hosts; while it is 0, the store is told nothing
         self.trip_id: str | None = None
         self.vehicle = b""
         self.undurable = 0  # on-trip pings on their way to the durable log
@@ -118,6 +119,23 @@ class LiveDrivers:
         self._touch(driver)
         return driver
 
+    def own(self, driver_id: str, epoch: int) -> None:
+        """The newest connection of the driver is here, and has this epoch; 0: that is not known yet."""
+        driver = self.driver(driver_id)
+        driver.epoch = epoch
+        self._touch(driver)
+
+    def superseded(self, changes: Iterable[SupplyChange]) -> list[str]:
+        """The store knows newer writers than these changes; returns the drivers who are not ours any more."""
+        lost = []
+        for change in changes:
+            driver = self._drivers.get(change.driver_id)
+            if driver is not None and driver.epoch == change.epoch:
+                driver.epoch = driver.written_segment = 0
+                driver.placed = False
+                lost.append(driver.id)
+        return lost
+
     def set_online(self, driver_id: str, online: bool, now: float) -> None:
         """The driver opens or closes for work; opening starts the waiting, and needs a ping to be shown."""
         driver = self.driver(driver_id)
@@ -156,29 +174,36 @@ class LiveDrivers:
                 driver.written_segment = 0
                 driver.placed = False
 
-    def restore(self, positions: Iterable[LastPosition]) -> None:
-        """Go on from the durable log after a restart. Nobody is shown before they have sent a ping again."""
-        for last in positions:
-            driver = self.driver(last.driver_id)
-            if last.ts <= driver.ts:
-                continue
-            driver.seq, driver.ts = last.seq, last.ts
-            driver.lat, driver.lng = last.lat, last.lng
-            driver.online = last.online
+    def restore(self, last: LastPosition) -> None:
+        """Go on from the durable log, where it knows more of a driver: after a restart, or after time on another host.
 
-    def take_changes(self) -> list[SupplyChange]:
-        """What the store must be told since the last time."""
-        dirty, self._dirty = self._dirty, []
+        The driver is not shown before they have sent a ping again.
+        """
+        driver = self.driver(last.driver_id)
+        if last.ts <= driver.ts:
+            return
+        driver.seq, driver.ts = last.seq, last.ts
+        driver.lat, driver.lng = last.lat, last.lng
+        driver.placed = False
+        if last.online and not driver.online:
+            driver.idle_since = last.ts / 1000.0  # waiting since then at least
+        driver.online = last.online
+
+    def take_changes(self, now: float, limit: int) -> list[SupplyChange]:
+        """What the store must be told since the last time, of so many drivers at most; the others follow."""
+        dirty, self._dirty = self._dirty[:limit], self._dirty[limit:]
         changes = []
         for driver in dirty:
             driver.dirty = False
             written = driver.written_segment
             previous = 0 if written == _UNKNOWN else written
-            if driver.in_supply:
-                changes.append(SupplyChange(driver.id, driver.segment, previous, driver.row()))
+            if not driver.epoch:
+                continue  # `own` brings the driver here again
+            if driver.in_supply and now - driver.seen_at <= self.fresh_s:
+                changes.append(SupplyChange(driver.id, driver.segment, previous, driver.row(), driver.epoch))
                 driver.written_segment = driver.segment
             elif written:
-                changes.append(SupplyChange(driver.id, 0, previous, None))
+                changes.append(SupplyChange(driver.id, 0, previous, None, driver.epoch))
                 driver.written_segment = 0
         return changes
 

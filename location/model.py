@@ -49,18 +49,15 @@ class SupplyRow(NamedTuple):
 class SupplyChange(NamedTuple):
     """What a tick tells the store about one driver.
 
-    `segment` 0 takes the driver out; `previous` is the segment they are in, 0 where the writer does not know.
+    `segment` 0 takes the driver out; `previous` is the segment they are in, 0 where the writer does not know. `epoch`
+    says which connection of the driver the writer speaks for: the newest has the highest, over all hosts.
     """
 
     driver_id: str
     segment: int
     previous: int
     row: SupplyRow | None
-
-    @property
-    def moved(self) -> bool:
-        """True when the membership changes, not only the row."""
-        return self.segment != self.previous
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)

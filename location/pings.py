@@ -39,6 +39,7 @@ class PingPath:
         reason = refuse(driver, ping, self._rules, now * 1000.0)
         if reason is None:
             if driver.trip_id is not None and self._writer.full:
+                self._writer.refused += 1
                 return False
             self._writer.add(driver, ping)
             self._live.move(driver, ping, self._segment_of(ping.lat, ping.lng), now)

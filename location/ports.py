@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from location.model import DriverState, LastPosition, SupplyChange, SupplyRows, Trail, TrailPoint
@@ -22,6 +22,48 @@ class Authorize(Protocol):
     """Tells who calls, from a bearer token or a one-use ticket. Raises Unauthorized or Forbidden."""
 
     def __call__(self, token: str | None, ticket: str | None) -> Identity: ...
+
+
+class UseTicket(Protocol):
+    """Uses a ticket up, for all hosts. Raises Unauthorized when it was used before, Unavailable when nobody knows."""
+
+    async def __call__(self, ticket: str, /) -> None: ...
+
+
+class RollListener(Protocol):
+    """Who hears what the roll has found out about a driver's connection here."""
+
+    def owns(self, driver_id: str, epoch: int) -> None:
+        """The driver's connection here is the newest of all hosts, and has this epoch."""
+        ...
+
+    def lost(self, driver_id: str, epoch: int) -> None:
+        """The driver has a connection of this epoch on another host: one of a lower epoch here is over."""
+        ...
+
+    def gone(self, driver_id: str) -> None:
+        """The driver has left this host, and is on no other."""
+        ...
+
+
+class Roll(Protocol):
+    """The roll of all hosts: which driver hangs on which. Its calls wait for nothing; the listener hears the rest."""
+
+    def listen(self, listener: RollListener) -> None:
+        """Tell what is found out to this one."""
+        ...
+
+    def join(self, driver_id: str) -> None:
+        """The driver has a new connection here."""
+        ...
+
+    def leave(self, driver_id: str) -> None:
+        """The driver has no connection here any more."""
+        ...
+
+    async def known(self, driver_id: str) -> None:
+        """Wait a moment until other hosts can find the driver here, so that they tell of what is read after this."""
+        ...
 
 
 class SegmentOf(Protocol):
@@ -73,8 +115,11 @@ class DriverDesk(Protocol):
 class SupplyStore(Protocol):
     """Who is where, by segment, for every process that looks for drivers. Each call may raise Unavailable."""
 
-    async def apply(self, changes: Sequence[SupplyChange]) -> None:
-        """Write what changed; a driver stands in exactly one segment afterwards, or in none. Repeating is harmless."""
+    async def apply(self, changes: Sequence[SupplyChange]) -> list[SupplyChange]:
+        """Write what changed; a driver stands in exactly one segment afterwards, or in none. Repeating is harmless.
+
+        Returns the changes of drivers whom a writer of a higher epoch has written since: those change nothing.
+        """
         ...
 
     async def in_segments(self, segments: Sequence[int]) -> SupplyRows:
@@ -98,6 +143,21 @@ class SupplyStore(Protocol):
         ...
 
 
+class PositionStream(Protocol):
+    """Where the drivers' positions go for whoever wants to follow them. Losing some is no harm, and is counted."""
+
+    def offer(self, changes: Sequence[SupplyChange]) -> None:
+        """Take what a tick has gathered. Never waits and never raises: the gateway must not feel who listens.
+
+        Of several positions of a driver between two batches the latest is enough.
+        """
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """How many positions were `sent` since the start, and how many were lost, by reason."""
+        ...
+
+
 class TrailLog(Protocol):
     """The durable log of pings. Each call may raise Unavailable."""
 
@@ -113,10 +173,13 @@ class TrailLog(Protocol):
         """The points of a driver with start_ms <= ts < end_ms by time, of trips or not, as far as still kept."""
         ...
 
-    async def last_positions(self) -> list[LastPosition]:
-        """The newest point of each driver."""
+    async def last_position(self, driver_id: str) -> LastPosition | None:
+        """The newest point of a driver by its `ts`; every older point that was appended before is durable too."""
         ...
 
     async def purge(self, before_ms: int) -> int:
-        """Remove points without a trip that are older than this `ts`; returns how many."""
+        """Remove points without a trip that are older than this `ts`; returns how many.
+
+        Where the store lets them expire by itself there is nothing to remove.
+        """
         ...

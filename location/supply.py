@@ -7,20 +7,32 @@ import logging
 from core.clock import Clock
 from core.errors import HexcabError
 from location.live import LiveDrivers
-from location.ports import SupplyStore
+from location.ports import PositionStream, SupplyStore
 
 _log = logging.getLogger(__name__)
 
+_AT_ONCE = 10_000  # drivers told in one tick; the others follow in the next
+
 
 class Supply:
-    """The live table and the store that other processes look drivers up in."""
+    """The live table and the store that other processes look drivers up in; `stream` hears of positions besides."""
 
-    def __init__(self, live: LiveDrivers, store: SupplyStore, clock: Clock, *, fresh_s: float) -> None:
+    def __init__(
+        self,
+        live: LiveDrivers,
+        store: SupplyStore,
+        clock: Clock,
+        *,
+        fresh_s: float,
+        stream: PositionStream | None = None,
+    ) -> None:
         self.live = live
         self._store = store
         self._clock = clock
         self._fresh_s = live.fresh_s = fresh_s  # one limit: what expires must not be placed by the next old ping
+        self._stream = stream
         self._failing = False
+        self._lost: list[str] = []
 
     def set_busy(self, driver_id: str, trip_id: str) -> None:
         """The driver has a trip: not offered other work, and pings are kept with the trip."""
@@ -40,11 +52,13 @@ class Supply:
 
     async def flush(self) -> int:
         """Tell the store what changed; returns how many drivers. What it does not take is told again next time."""
-        changes = self.live.take_changes()
+        changes = self.live.take_changes(self._clock.now(), _AT_ONCE)
         if not changes:
             return 0
+        if self._stream is not None:
+            self._stream.offer(changes)
         try:
-            await self._store.apply(changes)
+            self._lost += self.live.superseded(await self._store.apply(changes))
         except BaseException as error:
             self.live.retry(changes)
             if not isinstance(error, HexcabError):
@@ -53,6 +67,11 @@ class Supply:
             return 0
         self._failing = False
         return len(changes)
+
+    def take_lost(self) -> list[str]:
+        """Drivers of whom the store has said, since the last call, that another host has a newer connection."""
+        lost, self._lost = self._lost, []
+        return lost
 
     async def expire(self) -> int:
         """Take out who has been silent for longer than the freshness limit; returns how many."""

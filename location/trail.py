@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -19,7 +20,8 @@ _log = logging.getLogger(__name__)
 class TrailWriter:
     """A bounded queue in front of the trail log. Pings of a trip are never dropped: ask `full` first.
 
-    `durable` is told of each driver whose trip pings became durable.
+    While the log is away the queue grows to its bound. Beyond it idle pings are lost and counted, and pings of trips
+    are not taken: the apps keep them. `durable` is told of each driver whose trip pings became durable.
     """
 
     def __init__(
@@ -37,9 +39,11 @@ class TrailWriter:
         self._waiting: list[TrailPoint] = []
         self._urgent = False
         self._idle_since_tick = 0
+        self._ticks_away = 0  # since the log failed last
         self._failing = False
         self.appended = 0
         self.idle_dropped = 0
+        self.refused = 0  # pings of trips that were not taken; their drivers keep them
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -66,8 +70,19 @@ class TrailWriter:
             return
         self._waiting.append(TrailPoint(driver.id, trip_id, driver.online, ping))
 
+    @property
+    def away(self) -> bool:
+        """True while the log does not take what it is given."""
+        return self._failing
+
     def due(self) -> bool:
-        """True when pings of a trip wait, or other pings have waited long enough; call once per tick."""
+        """True when pings of a trip wait, or other pings have waited long enough; call once per tick.
+
+        A log that is away is tried again after `trail_retry_s`.
+        """
+        if self._failing:
+            self._ticks_away += 1
+            return self._ticks_away * self._settings.tick_s >= self._settings.trail_retry_s
         if self._urgent:
             return True
         if not self._waiting:
@@ -84,10 +99,15 @@ class TrailWriter:
             return await self._flush()
 
     async def make_durable(self, driver: Driver) -> None:
-        """Append the driver's pings of trips before the next tick does; they stay queued where the log is away."""
-        if driver.undurable:
-            async with self._appending:
-                if driver.undurable:  # still, after whoever was appending
+        """Append the driver's pings of trips before the next tick does, or give up after `complete_wait_s`.
+
+        They stay queued where the log is away or slow: the trip ends all the same, and its price waits for them.
+        """
+        if not driver.undurable or self._failing:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.complete_wait_s), self._appending:
+                if driver.undurable and not self._failing:  # still, after whoever was appending
                     await self._flush()
 
     async def _flush(self) -> int:
@@ -104,17 +124,27 @@ class TrailWriter:
                 self._urgent = True
                 if not isinstance(error, HexcabError):
                     raise
-                if not self._failing:
-                    _log.error(
-                        "the trail log is away; pings of trips stay unacknowledged", extra={"detail": error.detail}
-                    )
-                self._failing = True
+                self._note_away(error)
                 return count
-            self._failing = False
+            self._note_back()
             count += len(batch)
             self.appended += len(batch)
             self._settle(batch)
         return count
+
+    def _note_away(self, error: HexcabError) -> None:
+        if not self._failing:
+            _log.error("the trail log is away; pings of trips stay unacknowledged", extra={"detail": error.detail})
+        self._failing = True
+        self._ticks_away = 0
+
+    def _note_back(self) -> None:
+        if self._failing:
+            _log.warning(
+                "the trail log is back",
+                extra={"waiting": len(self._waiting), "lost": self.idle_dropped, "refused": self.refused},
+            )
+        self._failing = False
 
     def _settle(self, batch: list[TrailPoint]) -> None:
         drivers = {}

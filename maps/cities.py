@@ -16,27 +16,31 @@ from core.geo import BoolArray, FloatArray, LatLng
 from maps.eta import EtaIndex
 from maps.packs import (
     FORMAT,
-    GRAPH_FILE,
+    PART_FILES,
     Manifest,
+    Prepared,
     already_there,
     building,
     check_name,
     current_version,
     describe,
-    load_graph,
+    load_parts,
     pack_names,
     publish,
     read_manifest,
-    save_graph,
+    save_parts,
     sha256_of,
     verify,
 )
 from maps.paths import Paths
 from maps.roads import RoadGraph
-from maps.snap import METRES_PER_DEGREE
+from maps.snap import METRES_PER_DEGREE, SnapIndex, build_grid
 from maps.tilebuild import CONFIG_FILE, TILES_FILE, Progress, build_tiles, pack_tiles
-from maps.tiles import read_tiles
+from maps.tiles import Drivable, read_tiles
+from maps.tree import build_tree
 from runtime.settings import MapSettings
+
+_TILES_SHARE = 0.6  # of the time of a build
 
 __all__ = ["City", "CityBuild", "CityInfo", "build_city", "list_cities", "load_city", "show_city"]
 
@@ -114,29 +118,43 @@ def build_city(ask: CityBuild, progress: Progress = _silent, settings: MapSettin
         raise BadFile(f"{ask.pbf}: cannot be read: {error.strerror}") from error
     progress("reading the extract", 0.0)
     with building(ask.home) as work:
-        tiles = build_tiles(ask.pbf, work, settings.build_timeout_s, progress)
-        progress("reading the roads", 0.92)
+        tiles = build_tiles(
+            ask.pbf, work, settings.build_timeout_s, lambda stage, share: progress(stage, _TILES_SHARE * share)
+        )
+        progress("reading the roads", _TILES_SHARE)
         try:
             drivable = read_tiles(tiles)
         except BadFile as error:
             raise BadFile(str(error.detail).replace(str(tiles), str(ask.pbf))) from error
+        progress("ordering the roads", _TILES_SHARE + 0.1)
+        roads, turns = drivable.roads, drivable.turns
+        prepared = Prepared(roads, turns, build_tree(roads, turns), build_grid(roads))
         progress("writing the city pack", 0.97)
         version = work / work.name.rpartition("-")[2]
         version.mkdir()
         pack_tiles(tiles, version)
-        save_graph(drivable.roads, version)
-        manifest = _manifest(ask, source_sha256, version, (drivable.roads, drivable.connected_share))
+        save_parts(prepared, version)
+        manifest = _manifest(ask, source_sha256, version, drivable)
         publish(version, manifest, ask.home, replace=ask.replace)
     progress("done", 1.0)
     return _info(manifest)
 
 
-def _manifest(ask: CityBuild, source_sha256: str, version: Path, roads: tuple[RoadGraph, float]) -> Manifest:
+def _manifest(ask: CityBuild, source_sha256: str, version: Path, drivable: Drivable) -> Manifest:
     from valhalla import __version__ as valhalla_version
 
-    graph, connected_share = roads
+    graph, turns = drivable.roads, drivable.turns
     print_of = hashlib.sha256(f"{FORMAT} {source_sha256} {valhalla_version}".encode())
-    for array in (graph.tail, graph.head, graph.seconds, graph.metres, graph.graph_id):
+    for array in (
+        graph.tail,
+        graph.head,
+        graph.seconds,
+        graph.metres,
+        graph.graph_id,
+        turns.before,
+        turns.after,
+        turns.ms,
+    ):
         print_of.update(np.ascontiguousarray(array).tobytes())
     return Manifest(
         format=FORMAT,
@@ -148,9 +166,9 @@ def _manifest(ask: CityBuild, source_sha256: str, version: Path, roads: tuple[Ro
         nodes=graph.node_count,
         edges=graph.edge_count,
         road_km=round(float(graph.metres[graph.lone_edges()].sum()) / 1000, 1),
-        connected_share=round(connected_share, 4),
+        connected_share=round(drivable.connected_share, 4),
         bounds=graph.bounds(),
-        files=describe(version, GRAPH_FILE, TILES_FILE, CONFIG_FILE),
+        files=describe(version, *PART_FILES, TILES_FILE, CONFIG_FILE),
     )
 
 
@@ -160,14 +178,14 @@ def load_city(name: str, home: Path, settings: MapSettings | None = None) -> Cit
     version = current_version(name, home)
     manifest = read_manifest(version)
     verify(version, manifest)
-    roads = load_graph(version)
-    eta = EtaIndex(roads, settings.snap_m)
+    parts = load_parts(version)
+    roads = parts.roads
+    eta = EtaIndex(roads, parts.turns, parts.tree, SnapIndex(roads, parts.grid, settings.snap_m))
     paths = Paths(eta)
     south, west, north, east = manifest.bounds
     here = roads.node(0)
-    eta.to_one(
-        np.array([here.lat]), np.array([here.lng]), here
-    )  # so that the first rider does not wait for the compiler
+    # so that the first rider does not wait for the compiler
+    eta.to_one(np.array([here.lat]), np.array([here.lng]), here)
     paths.path(here, roads.node(roads.node_count - 1))
     return City(
         name=name,

@@ -1,7 +1,7 @@
 """City packs on disk: what a pack holds, and how one appears whole or not at all.
 
     HOME/NAME/current              the name of the version in use; replaced in one step, under the lock HOME/.lock
-    HOME/NAME/FINGERPRINT-xxxx/    one version: manifest.json, graph.npz, tiles.tar, valhalla.json
+    HOME/NAME/FINGERPRINT-xxxx/    one version: manifest.json, the parts as PART.npz, tiles.tar, valhalla.json
 
 A version is never changed once it has its name, so an engine that runs on it may go on when another one becomes
 current.
@@ -17,17 +17,21 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from core.errors import BadFile, Conflict, InvalidInput, NotFound, Unavailable
 from maps.roads import RoadGraph
+from maps.snap import SnapGrid
+from maps.tree import Tree
+from maps.turns import Turns
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST_FILE = "manifest.json"
-GRAPH_FILE = "graph.npz"
 _CURRENT_FILE = "current"
 _BUILDING = ".building-"
 _LOCK_FILE = ".lock"
@@ -193,20 +197,46 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def save_graph(roads: RoadGraph, folder: Path) -> None:
-    """Write the road graph into a version."""
-    arrays = {name: getattr(roads, name) for name in RoadGraph.__slots__ if name != "names"}
-    names = np.frombuffer("\0".join(roads.names).encode(), dtype=np.uint8)
-    np.savez(folder / GRAPH_FILE, allow_pickle=False, names=names, **arrays)
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was worked out of an extract once, so that an engine need not: roads, turns, their tree, the snap grid."""
+
+    roads: RoadGraph
+    turns: Turns
+    tree: Tree
+    grid: SnapGrid
 
 
-def load_graph(version: Path) -> RoadGraph:
-    """Read the road graph of a version. Raises BadFile."""
-    path = version / GRAPH_FILE
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in RoadGraph.__slots__ if name != "names"}
-            names = tuple(stored["names"].tobytes().decode().split("\0"))
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise BadFile(f"{path}: the road graph cannot be read: {error}") from error
-    return RoadGraph(names=names, **arrays)
+_PARTS: dict[str, type[RoadGraph | Turns | Tree | SnapGrid]] = {
+    "roads": RoadGraph,
+    "turns": Turns,
+    "tree": Tree,
+    "grid": SnapGrid,
+}
+PART_FILES = tuple(f"{name}.npz" for name in _PARTS)
+
+
+def save_parts(prepared: Prepared, folder: Path) -> None:
+    """Write the parts into a version."""
+    for name in _PARTS:
+        part = getattr(prepared, name)
+        arrays = {field.name: getattr(part, field.name) for field in fields(part)}
+        if name == "roads":
+            arrays["names"] = np.frombuffer("\0".join(prepared.roads.names).encode(), dtype=np.uint8)
+        np.savez(folder / f"{name}.npz", allow_pickle=False, **arrays)
+
+
+def load_parts(version: Path) -> Prepared:
+    """Read the parts of a version. Raises BadFile."""
+    parts: dict[str, Any] = {}
+    for name, kind in _PARTS.items():
+        path = version / f"{name}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays: dict[str, Any] = {field.name: stored[field.name] for field in fields(kind)}
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise BadFile(f"{path}: cannot be read: {error}") from error
+        if name == "roads":
+            arrays["names"] = tuple(arrays["names"].tobytes().decode().split("\0"))
+        parts[name] = kind(**arrays)
+    return Prepared(**parts)

@@ -11,8 +11,7 @@ import numpy as np
 from core.errors import InvalidInput
 from core.geo import FloatArray, LatLng, bearing_deg
 from maps.eta import EtaIndex
-from maps.roads import NO_EDGE, RoadGraph
-from maps.search import Access, find_way
+from maps.roads import RoadGraph
 from maps.snap import Snaps
 
 
@@ -62,15 +61,17 @@ class Path:
 
 
 class Piece(NamedTuple):
-    """The part of an edge that is driven: from one share of its length to another, `start <= end`."""
+    """The part of an edge that is driven, from one share of its length to another, `start <= end`; turn included."""
 
     edge: int
     start: float
     end: float
+    seconds: float
+    metres: float
 
 
 class Paths:
-    """Finds fastest paths on the same edges and weights as EtaIndex; safe to share between threads."""
+    """Finds the fastest paths that EtaIndex times; safe to share between threads."""
 
     def __init__(self, eta: EtaIndex) -> None:
         self._eta = eta
@@ -82,52 +83,22 @@ class Paths:
 
     def path_snapped(self, start: Snaps, end: Snaps) -> Path:
         """The fastest way between two points on the road, each of shape (1,). Raises NoRoute when there is none."""
-        pieces = self.pieces(start, end)
-        return _drive(self._roads, self._eta.snaps.along, pieces)
+        return _drive(self._roads, self._eta.snaps.along, self.pieces(start, end))
 
     def pieces(self, start: Snaps, end: Snaps) -> list[Piece]:
         """The same way as the parts of edges it drives. Raises NoRoute when there is none."""
-        leave, reach = self._eta.departures(start), self._eta.arrivals(end)
-        work = self._eta.take_workspace()
-        kernel_work = (
-            work.next_version(),
-            work.stamp,
-            work.seconds,
-            work.entered_by,
-            work.entered_from,
-            self._eta.gates,
-            work.open_gate,
-            work.heap_key,
-            work.heap_node,
-        )
-        seconds, way_out, way_in, edges = find_way(
-            self._eta.leaving.arrays(), leave.arrays(), reach.arrays(), kernel_work
-        )
-        self._eta.return_workspace(work)
-        direct = self._eta.along_one_street(start, end)
-        if direct.seconds[0] <= seconds and direct.seconds[0] < np.inf:
-            return [self._along(start, end)]
-        if seconds == np.inf:
+        way = self._eta.way(start, end)
+        if way is None:
             raise NoRoute("no road leads from the start to the end")
-        first = self._end_piece(start, leave, way_out, leaving=True)
-        last = self._end_piece(end, reach, way_in, leaving=False)
-        return [first, *(Piece(int(edge), 0.0, 1.0) for edge in edges), last]
-
-    def _along(self, start: Snaps, end: Snaps) -> Piece:
-        edge, begin, stop = int(start.edge[0]), float(start.fraction[0]), float(end.fraction[0])
-        if begin <= stop:
-            return Piece(edge, begin, stop)
-        return Piece(int(self._roads.opposite[edge]), 1.0 - begin, 1.0 - stop)
-
-    def _end_piece(self, point: Snaps, access: Access, way: int, *, leaving: bool) -> Piece:
-        """The part of the point's own street that is driven at the start or at the end of the way."""
-        edge, share = int(access.edge[0, way]), float(point.fraction[0])
-        if way == 1 and self._roads.opposite[point.edge[0]] == NO_EDGE:  # stands at the junction itself
-            share = 0.0 if leaving else 1.0
-            return Piece(edge, share, share)
-        if way == 1:
-            share = 1.0 - share
-        return Piece(edge, share, 1.0) if leaving else Piece(edge, 0.0, share)
+        last = len(way.edges) - 1
+        pieces = []
+        for at, edge in enumerate(way.edges.tolist()):
+            begin, stop = way.start if at == 0 else 0.0, way.end if at == last else 1.0
+            share = stop - begin
+            # a car loses the time of a turn on the edge it turns into
+            seconds = float(way.turn_s[at] + way.edge_s[at] * share)
+            pieces.append(Piece(edge, begin, stop, seconds, float(way.edge_m[at] * share)))
+        return pieces
 
 
 def _drive(roads: RoadGraph, along: FloatArray, pieces: list[Piece]) -> Path:
@@ -136,16 +107,17 @@ def _drive(roads: RoadGraph, along: FloatArray, pieces: list[Piece]) -> Path:
     lng: list[float] = []
     at_s: list[float] = []
     seconds = metres = 0.0
-    for edge, start, end in pieces:
-        rows = slice(roads.point_at[edge], roads.point_at[edge + 1])
+    for piece in pieces:
+        rows = slice(roads.point_at[piece.edge], roads.point_at[piece.edge + 1])
         shares = along[rows]
-        inner = (shares > start) & (shares < end)
-        marks = np.concatenate([[start], shares[inner], [end]])
+        inner = (shares > piece.start) & (shares < piece.end)
+        marks = np.concatenate([[piece.start], shares[inner], [piece.end]])
         lat.extend(np.interp(marks, shares, roads.point_lat[rows]).tolist())
         lng.extend(np.interp(marks, shares, roads.point_lng[rows]).tolist())
-        at_s.extend((seconds + (marks - start) * roads.seconds[edge]).tolist())
-        seconds += float(roads.seconds[edge]) * (end - start)
-        metres += float(roads.metres[edge]) * (end - start)
+        driven = (marks - piece.start) / max(piece.end - piece.start, 1e-12)
+        at_s.extend((seconds + driven * piece.seconds).tolist())
+        seconds += piece.seconds
+        metres += piece.metres
     keep = [row for row, (a, b) in enumerate(pairwise(zip(lat, lng, at_s, strict=True))) if a != b]
     keep.append(len(lat) - 1)
     if len(keep) == 1:  # start and end are the same place

@@ -45,30 +45,52 @@ class Snaps:
         return Snaps(self.edge[rows], self.fraction[rows], self.distance_m[rows])
 
 
+@dataclass(frozen=True, slots=True)
+class SnapGrid:
+    """Which pieces of road touch each cell of a grid over the city; built once per graph.
+
+    A piece is the straight line from one geometry point to the next: `piece_point` is its first point, `piece_edge`
+    its edge, of a two-way street the lower-numbered one. `cell_pieces[cell_at[c]:cell_at[c + 1]]` are those of cell c,
+    row by row from the south-west. `corner` is south, west and the height and width of a cell in degrees, `shape` rows
+    and columns. `along` is the share of its edge's length before each geometry point.
+    """
+
+    along: FloatArray
+    piece_edge: Int32Array
+    piece_point: Int64Array
+    corner: FloatArray
+    shape: Int64Array
+    cell_at: Int64Array
+    cell_pieces: Int32Array
+
+
+def build_grid(roads: RoadGraph) -> SnapGrid:
+    """Lay the grid over a graph."""
+    edges = roads.lone_edges()
+    pieces = roads.point_at[edges + 1] - roads.point_at[edges] - 1
+    piece_edge = np.repeat(edges, pieces).astype(np.int32)
+    offset = np.arange(len(piece_edge)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    piece_point = np.repeat(roads.point_at[edges], pieces) + offset
+
+    south, west, north, east = roads.bounds()
+    cosine = math.cos(math.radians((south + north) / 2))
+    area_m2 = (north - south) * (east - west) * METRES_PER_DEGREE**2 * cosine
+    cell_m = max(_CELL_M, math.sqrt(area_m2 / _MAX_CELLS))
+    cell_lat, cell_lng = cell_m / METRES_PER_DEGREE, cell_m / (METRES_PER_DEGREE * cosine)
+    corner = np.array([south, west, cell_lat, cell_lng])
+    shape = np.array([int((north - south) / cell_lat) + 1, int((east - west) / cell_lng) + 1])
+    cell_at, cell_pieces = _fill_grid((roads.point_lat, roads.point_lng), piece_point, corner, shape)
+    return SnapGrid(lengths_along(roads), piece_edge, piece_point, corner, shape, cell_at, cell_pieces)
+
+
 class SnapIndex:
-    """Finds the nearest street of points; built once per graph, safe to share between threads."""
+    """Finds the nearest street of points; safe to share between threads."""
 
-    def __init__(self, roads: RoadGraph, max_m: float = 250.0) -> None:
+    def __init__(self, roads: RoadGraph, grid: SnapGrid, max_m: float = 250.0) -> None:
         self._max_m = max_m
-        self._point_lat, self._point_lng = roads.point_lat, roads.point_lng
-        self.along = lengths_along(roads)
-        edges = roads.lone_edges()
-        pieces = roads.point_at[edges + 1] - roads.point_at[edges] - 1
-        self._piece_edge = np.repeat(edges, pieces).astype(np.int32)
-        offset = np.arange(len(self._piece_edge)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-        self._piece_point = np.repeat(roads.point_at[edges], pieces) + offset
-
-        south, west, north, east = roads.bounds()
-        cosine = math.cos(math.radians((south + north) / 2))
-        area_m2 = (north - south) * (east - west) * METRES_PER_DEGREE**2 * cosine
-        cell_m = max(_CELL_M, math.sqrt(area_m2 / _MAX_CELLS))
-        cell_lat, cell_lng = cell_m / METRES_PER_DEGREE, cell_m / (METRES_PER_DEGREE * cosine)
-        self._grid = np.array([south, west, cell_lat, cell_lng])
-        self._rows = int((north - south) / cell_lat) + 1
-        self._columns = int((east - west) / cell_lng) + 1
-        self._cell_at, self._cell_pieces = _fill_grid(
-            (self._point_lat, self._point_lng), self._piece_point, self._grid, (self._rows, self._columns)
-        )
+        self.along = grid.along
+        self._roads = (roads.point_lat, roads.point_lng, grid.along, grid.piece_edge, grid.piece_point)
+        self._grid = (grid.corner, int(grid.shape[0]), int(grid.shape[1]), grid.cell_at, grid.cell_pieces)
 
     def snap(self, lat: FloatArray, lng: FloatArray) -> Snaps:
         """The nearest streets of points of shape (n,) in degrees, within the index's distance."""
@@ -77,8 +99,8 @@ class SnapIndex:
         distance_m = np.full(len(lat), np.inf)
         _nearest(
             (np.ascontiguousarray(lat, dtype=np.float64), np.ascontiguousarray(lng, dtype=np.float64)),
-            (self._point_lat, self._point_lng, self.along, self._piece_edge, self._piece_point),
-            (self._grid, self._rows, self._columns, self._cell_at, self._cell_pieces),
+            self._roads,
+            self._grid,
             self._max_m,
             (edge, fraction, distance_m),
         )

@@ -107,6 +107,8 @@ def default_config(tiles: Path) -> dict[str, Any]:
     for name in ("admin", "timezone", "landmarks", "traffic_extract", "transit_dir", "transit_feeds_dir"):
         config["mjolnir"].pop(name, None)
     config.pop("additional_data", None)
+    # there is no database of countries: with it named all the same, every road would be driven on the left
+    config["mjolnir"]["data_processing"]["use_admin_db"] = False
     config["service_limits"]["trace"]["max_distance"] = _MAX_TRAIL_M
     return config
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hmac
+import itertools
 import secrets
 import time
 from collections.abc import Callable
-from typing import Literal, cast, get_args
+from typing import Any, Literal, Protocol, cast, get_args
 
 import jwt
 import msgspec
@@ -58,38 +59,95 @@ class Tokens:
         return Identity(cast(Scope, scope), str(claims["sub"]))
 
 
-class Tickets:
-    """Tickets stand in for a token in a URL: good once, for a short time, so that nothing worth stealing is logged."""
+class TicketUses(Protocol):
+    """Which tickets were used, on any host."""
 
-    def __init__(self, ttl_s: float, wall: Callable[[], float] = time.monotonic, limit: int = 100_000) -> None:
-        self._ttl_s = ttl_s
+    async def first(self, ticket_id: str, keep_s: float) -> bool:
+        """True for the first to ask within so many wall seconds. Raises Unavailable when that cannot be known."""
+        ...
+
+
+class MemoryTicketUses:
+    """TicketUses of one process."""
+
+    def __init__(self, wall: Callable[[], float] = time.monotonic) -> None:
         self._wall = wall
-        self._limit = limit
-        self._tickets: dict[str, tuple[float, Identity]] = {}
+        self._until: dict[str, float] = {}  # the oldest first
+
+    async def first(self, ticket_id: str, keep_s: float) -> bool:
+        """True for the first to ask."""
+        return self.note(ticket_id, keep_s)
+
+    def note(self, ticket_id: str, keep_s: float) -> bool:
+        """Note a use; False when there was one before."""
+        now = self._wall()
+        for old in list(itertools.takewhile(lambda each: self._until[each] < now, self._until)):
+            del self._until[old]
+        if ticket_id in self._until:
+            return False
+        self._until[ticket_id] = now + keep_s
+        return True
+
+    def __contains__(self, ticket_id: str) -> bool:
+        return self._until.get(ticket_id, 0.0) >= self._wall()
+
+
+class Tickets:
+    """Tickets stand in for a token in a URL: good once, for a short time, so that nothing worth stealing is logged.
+
+    A ticket is signed, so any host knows its caller; only that it was used has to be kept, by `uses`, for all hosts.
+    """
+
+    def __init__(self, key: bytes, ttl_s: float, uses: TicketUses, wall: Callable[[], float] = time.time) -> None:
+        self._key = key
+        self._ttl_s = ttl_s
+        self._uses = uses
+        self._wall = wall
+        self._used_here = MemoryTicketUses()
 
     def issue(self, identity: Identity) -> str:
         """A fresh ticket for this caller."""
-        self._drop_expired()
-        if len(self._tickets) >= self._limit:  # dicts keep order: the first is the oldest
-            del self._tickets[next(iter(self._tickets))]
-        ticket = secrets.token_urlsafe(24)
-        self._tickets[ticket] = (self._wall() + self._ttl_s, identity)
-        return ticket
+        claims = {"sub": identity.subject, "scope": identity.scope, "jti": secrets.token_urlsafe(12)}
+        return jwt.encode(claims | {"exp": self._wall() + self._ttl_s}, self._key, algorithm="HS256")
 
-    def redeem(self, ticket: str) -> Identity:
-        """The caller of a ticket, which is used up. Raises Unauthorized when it is unknown, used or too old."""
-        expires, identity = self._tickets.pop(ticket, (0.0, None))
-        if identity is None or expires < self._wall():
-            raise Unauthorized("the ticket is unknown, used or expired", code="bad_ticket")
-        return identity
+    def caller(self, ticket: str) -> Identity:
+        """The caller of a ticket, which is still to be used up. Raises Unauthorized where this host knows it is bad."""
+        claims = self._claims(ticket)
+        if claims["jti"] in self._used_here:
+            raise _bad_ticket()
+        return Identity(claims["scope"], claims["sub"])
 
-    def _drop_expired(self) -> None:
-        now = self._wall()
-        while self._tickets:
-            oldest = next(iter(self._tickets))
-            if self._tickets[oldest][0] >= now:
-                return
-            del self._tickets[oldest]
+    async def use(self, ticket: str) -> None:
+        """Use a ticket up. Raises Unauthorized when it was used before, Unavailable when nobody can know that now."""
+        claims = self._claims(ticket)
+        first = await self._uses.first(claims["jti"], self._ttl_s)
+        self._used_here.note(claims["jti"], self._ttl_s)
+        if not first:
+            raise _bad_ticket()
+
+    async def redeem(self, ticket: str) -> Identity:
+        """The caller of a ticket, which is used up. Raises as `use` does."""
+        caller = self.caller(ticket)
+        await self.use(ticket)
+        return caller
+
+    def _claims(self, ticket: str) -> dict[str, Any]:
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                ticket,
+                self._key,
+                algorithms=["HS256"],
+                options={"require": ["sub", "scope", "jti", "exp"], "verify_exp": False},
+            )
+        except jwt.PyJWTError as error:
+            raise _bad_ticket() from error
+        if claims["exp"] < self._wall():
+            raise _bad_ticket()
+        return claims
+
+
+def _bad_ticket() -> Unauthorized:
+    return Unauthorized("the ticket is unknown, used or expired", code="bad_ticket")
 
 
 def new_key() -> bytes:

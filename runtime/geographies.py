@@ -36,7 +36,7 @@ class Geographies:
         self._down = down
 
     def nearest(self, at: LatLng | None) -> Sequence[tuple[Geography, float | None]]:
-        """Those that answer and their distance in metres, the nearest first; without a place as the settings have them."""
+        """Those that answer and how far they are in metres, the nearest first; without a place in their given order."""
         up = [each for each in self._all if each.name not in self._down]
         if at is None:
             return [(each, None) for each in up]

@@ -14,9 +14,11 @@ from typing import Annotated, Literal
 import msgspec
 
 from core.errors import BadFile
+from runtime.cassandra_settings import CassandraSettings
+from runtime.host_settings import HostSettings, Port
+from runtime.kafka_settings import KafkaSettings
+from runtime.redis_settings import RedisSettings
 from runtime.sqlsettings import SqlSettings
-
-Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]  # 0: any free one
 
 
 class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,6 +44,9 @@ class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trail_batch: int = 5_000  # pings in one append to the durable log
     keep_idle_pings: bool = True  # pings without a trip go to the log too, until retention removes them
     idle_trail_s: float = 1.0  # wall time that pings without a trip may wait for the log
+    trail_retry_s: float = 1.0  # wall time between tries while the durable log is away
+    complete_wait_s: float = 2.0  # wall time that the end of a trip waits for the log to take its pings
+    last_position_wait_s: float = 1.0  # wall time that a welcome waits for the log's last position of the driver
     purge_every_s: float = 600.0
     expire_every_s: float = 1.0  # how often silent drivers are taken out of the supply
     max_commands: int = 32  # of one driver, waiting for their turn
@@ -54,6 +59,8 @@ class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offer_s: float = 12.0
     request_s: float = 120.0
     retry_s: float = 2.0  # between looks when nobody can be offered the trip
+    claim_timeout_s: float = 0.25  # wall time for an answer of the claims that workers share
+    claim_pause_s: float = 1.0  # wall time that they are left alone after they did not answer
     busy_shown_s: float = 6.0  # after an accept; by then the supply shows that the driver has a trip
     max_rings: int = 16  # of neighbouring segments: about 15 km, more than a cab drives in max_pickup_eta_s in a town
     enough_candidates: int = 16
@@ -76,6 +83,7 @@ class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_reason_length: int = 200
     close_timeout_s: float = 5.0  # wall time for searches to finish their step when the engine stops
     max_open_requests: int = 20_000
+    look_every_s: float = 1.0  # wall time between looks in SQL for searches that no event has told of
 
 
 class TripSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,6 +91,7 @@ class TripSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     max_code_tries: int = 5
     archive_every_s: float = 43_200.0
+    archive_retry_s: float = 300.0  # after a run that failed, as when the archive is away
     archive_batch: int = 200
     distance_timeout_s: float = 20.0  # wall time for matching one trail
     history_page: int = 50
@@ -176,25 +185,6 @@ class RuntimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class RedisSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The Redis of a cluster. An empty URL: the embedded one in the data directory."""
-
-    url: str = ""  # redis://, rediss:// or, for a Redis Cluster, redis+cluster:// and rediss+cluster://
-
-
-class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The Kafka of a cluster. Without brokers the bus is in memory, which only one process can use."""
-
-    brokers: str = ""  # host:port,host:port
-
-
-class CassandraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The Cassandra of a cluster. Without hosts, trails and the archive are in SQLite in the data directory."""
-
-    hosts: str = ""  # host,host
-    port: Port = 9042
-
-
 class Geography(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One cluster of a deployment, with stores of its own: where it is, and how apps reach it."""
 
@@ -205,10 +195,11 @@ class Geography(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateway_url: str  # wss://.../v1/driver/ws
 
 
-class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ClusterSettings(HostSettings, frozen=True, forbid_unknown_fields=True):
     """This host among the others of its cluster."""
 
     key_file: str = ""  # the key that signs tokens, the same on every host; empty: server.key in the data directory
+    leave_s: float = 2.0  # wall time between saying on /readyz that this host stops, and stopping
     gateway_url: str = ""  # what apps are told; empty: the host of the call and the gateway's port
     geographies: tuple[Geography, ...] = ()  # all of the deployment, this one included
     probe_every_s: float = 2.0  # wall time between looks at the geographies
@@ -253,7 +244,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 # every other number is a limit, a time or a size, which nothing could work with at 0
 _MAY_BE_ZERO = frozenset(
     {
-        *("port", "gateway_port", "min_rings", "idle_cap_min", "unknown_acceptance", "service_margin_m"),
+        *("port", "gateway_port", "host_port", "min_rings", "idle_cap_min", "unknown_acceptance", "service_margin_m"),
         *("seconds_per_idle_minute", "seconds_per_rating_point", "seconds_per_acceptance", "quote_tolerance"),
         *("base_minor", "per_km_minor", "per_minute_minor", "minimum_minor"),
     }

@@ -186,6 +186,7 @@ async def compare_bytewise(connection: AsyncConnection) -> None:
     """Let strings of tables made from now on be equal only when they are the same; MariaDB alone has to be told."""
     if connection.dialect.name == "sqlite" or connection.dialect.name == "postgresql":
         return
-    is_mariadb = bool(getattr(connection.dialect, "is_mariadb", False))
-    collation = "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
-    await connection.exec_driver_sql(f"ALTER DATABASE CHARACTER SET utf8mb4 COLLATE {collation}")
+    collation = "utf8mb4_nopad_bin" if getattr(connection.dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
+    present = (await connection.exec_driver_sql("SELECT @@collation_database")).scalar_one()
+    if present != collation:
+        await connection.exec_driver_sql(f"ALTER DATABASE CHARACTER SET utf8mb4 COLLATE {collation}")

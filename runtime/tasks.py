@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -13,19 +14,28 @@ _log = logging.getLogger("hexcab.tasks")
 
 
 async def repeat(
-    step: Callable[[], Awaitable[object]], every_s: float, sleep: Callable[[float], Awaitable[None]]
+    step: Callable[[], Awaitable[object]],
+    every_s: float,
+    sleep: Callable[[float], Awaitable[None]],
+    retry_s: float = math.inf,
 ) -> None:
-    """Take a step, sleep, and so on until cancelled; a step that fails is logged and tried again at the next turn."""
+    """Take a step, sleep, and so on until cancelled.
+
+    A step that fails is logged, and tried again after `retry_s` where that is sooner than the next turn.
+    """
     task = asyncio.current_task()
     what = task.get_name() if task else "a step"
     while True:
+        pause = every_s
         try:
             await step()
         except Unavailable as error:
             _log.warning("%s waits, a store is away: %s", what, error.detail)
+            pause = min(every_s, retry_s)
         except Exception:
             _log.exception("%s failed and is tried again", what)
-        await sleep(every_s)
+            pause = min(every_s, retry_s)
+        await sleep(pause)
 
 
 class Tasks:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import IO
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from core.bus import BusFigures
 from core.clock import rfc3339
 
 http_request: ContextVar[str | None] = ContextVar("http_request", default=None)  # the call that began the work
@@ -30,6 +32,14 @@ def of_trip(trip: str) -> Iterator[None]:
         trip_id.reset(before)
 
 
+def _message(record: logging.LogRecord) -> str:
+    """The message; one that a library has put together wrongly is shown as it is, rather than lost."""
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError):
+        return f"{record.msg} {record.args}"
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line; what a call passes in `extra` stands beside the message."""
 
@@ -38,7 +48,7 @@ class JsonFormatter(logging.Formatter):
             "at": rfc3339(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
         }
         ids = {"http_request_id": http_request.get(), "request_id": request_id.get(), "trip_id": trip_id.get()}
         line.update({name: value for name, value in ids.items() if value is not None})
@@ -60,8 +70,29 @@ def log_to(stream: IO[str], level: str) -> logging.Handler:
     root.setLevel(level.upper())
     for noisy in ("aiosqlite", "numba", "websockets", "httpx", "httpcore", "alembic", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    handler.addFilter(Seldom("aiokafka"))
+    logging.getLogger("cassandra").setLevel(logging.ERROR)  # it warns of every try to come back to a node
     logging.getLogger("audit").setLevel(logging.INFO)
     return handler
+
+
+class Seldom(logging.Filter):
+    """Lets each message of some loggers pass once a minute: while its server is away, a client says it all the time."""
+
+    def __init__(self, loggers: str, every_s: float = 60.0) -> None:
+        super().__init__()
+        self._prefix = loggers
+        self._every_s = every_s
+        self._said: dict[str, float] = {}  # by text before its values are put in: there are as many as in the code
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(self._prefix):
+            return True
+        if record.created - self._said.get(record.msg, -math.inf) < self._every_s:
+            return False
+        self._said[record.msg] = record.created
+        return True
 
 
 class Metrics:
@@ -86,6 +117,40 @@ class Metrics:
         self.outbox_waiting = Gauge("hexcab_outbox_waiting", "Events not yet published", registry=self.registry)
         self.outbox_age = Gauge("hexcab_outbox_age_seconds", "Age of the oldest waiting event", registry=self.registry)
         self.outbox_dead = Gauge("hexcab_outbox_dead", "Events set aside after too many tries", registry=self.registry)
+        self.bus_waiting = self._gauge(
+            "hexcab_bus_waiting", "Events that a consumer group has not handled, of the partitions read here", "group"
+        )
+        self.bus_age = self._gauge("hexcab_bus_age_seconds", "Age of a group's oldest event in hand", "group")
+        self.bus_dead = self._gauge("hexcab_bus_dead", "Events that a group gave up: dead letters", "group")
+        self.bus_events = self._gauge(
+            "hexcab_bus_events", "Events that came to a group, by what became of them", "group", "outcome"
+        )
+        self.bus_produced = self._gauge("hexcab_bus_produced", "Events that the brokers have from here")
+        self.bus_in_doubt = self._gauge(
+            "hexcab_bus_in_doubt_seconds", "For how long nobody could tell which regions are ours"
+        )
+        self.positions = self._gauge(
+            "hexcab_positions", "Drivers' positions for followers, by what became of them", "outcome"
+        )
         self.pings = Gauge("hexcab_pings", "Pings by what became of them", ["outcome"], registry=self.registry)
+        self.trail_waiting = Gauge("hexcab_trail_waiting", "Pings that wait for the trail log", registry=self.registry)
+        self.trail_away = Gauge("hexcab_trail_away", "1 while the trail log is away", registry=self.registry)
+        self.trail_lost = Gauge(
+            "hexcab_trail_lost", "Pings the full trail queue did not take", ["kind"], registry=self.registry
+        )
         self.connections = Gauge("hexcab_driver_connections", "Connected drivers", registry=self.registry)
         self.rss_bytes = Gauge("hexcab_rss_bytes", "Resident memory", registry=self.registry)
+
+    def show_bus(self, figures: BusFigures, now: float) -> None:
+        """Set the gauges of the bus at engine time `now`."""
+        for each in figures.groups:
+            self.bus_waiting.labels(each.group).set(each.waiting)
+            self.bus_age.labels(each.group).set(each.oldest_s)
+            self.bus_dead.labels(each.group).set(each.dead)
+            self.bus_events.labels(each.group, "handled").set(each.handled)
+            self.bus_events.labels(each.group, "repeated").set(each.repeated)
+        self.bus_produced.set(figures.produced)
+        self.bus_in_doubt.set(0.0 if figures.in_doubt_since is None else max(0.0, now - figures.in_doubt_since))
+
+    def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
+        return Gauge(name, what, labels, registry=self.registry)

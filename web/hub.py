@@ -23,12 +23,29 @@ class Listener(Protocol):
         ...
 
 
-class Hub:
-    """Rider id to open sockets. All calls belong to the event loop's thread."""
+class Roll(Protocol):
+    """The roll of all hosts: on which of them a rider hangs. Its calls wait for nothing."""
 
-    def __init__(self, limit: int, per_rider: int = 8) -> None:
+    def join(self, rider_id: str) -> None:
+        """The rider has a first socket here."""
+        ...
+
+    def leave(self, rider_id: str) -> None:
+        """The rider has no socket here any more."""
+        ...
+
+    async def known(self, rider_id: str) -> None:
+        """Wait a moment until other hosts can find the rider here."""
+        ...
+
+
+class Hub:
+    """Rider id to open sockets. All calls belong to the event loop's thread. `roll`: None where no other host is."""
+
+    def __init__(self, limit: int, per_rider: int = 8, roll: Roll | None = None) -> None:
         self._limit = limit
         self._per_rider = per_rider
+        self._roll = roll
         self._listeners: dict[str, list[Listener]] = {}
         self._count = 0
 
@@ -50,6 +67,8 @@ class Hub:
             oldest.close(REPLACED, "too many connections of the same rider")
         elif self._count >= self._limit:
             raise TooMany("too many riders are watching", retry_after_s=5.0)
+        if self._roll is not None and rider_id not in self._listeners:
+            self._roll.join(rider_id)
         self._listeners.setdefault(rider_id, []).append(listener)
         self._count += 1
 
@@ -61,6 +80,13 @@ class Hub:
             self._count -= 1
             if not own:
                 del self._listeners[rider_id]
+                if self._roll is not None:
+                    self._roll.leave(rider_id)
+
+    async def known(self, rider_id: str) -> None:
+        """Wait a moment until other hosts can find the rider here, so that they tell of what is read after this."""
+        if self._roll is not None:
+            await self._roll.known(rider_id)
 
     def tell(self, rider_id: str, message: Body) -> bool:
         """Queue a message on each socket of the rider; False when there was none to take it."""

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-
 import msgspec
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from core.clock import rfc3339
 from core.geo import LatLng
+from runtime.probes import readiness
 from web.answers import ConfigAnswer, Health, Readiness
 from web.edge import edge_of, engine_of
 from web.messages import all_schemas
-from web.ports import Body, Check
+from web.ports import Body
 from web.route import StrictRoute
-
-log = logging.getLogger(__name__)
 
 public = APIRouter(tags=["meta"], route_class=StrictRoute)
 probes = APIRouter(tags=["meta"], route_class=StrictRoute)
@@ -103,25 +99,11 @@ async def healthz() -> Body:
 @probes.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
 async def readyz(request: Request, response: Response) -> Body:
     """The stores answer: 503 and which one does not, otherwise."""
-    checks = engine_of(request).readiness
-    found = await asyncio.gather(*(_passes(name, check) for name, check in checks.items()))
-    ready = all(outcome == "ok" for outcome in found)
+    ready, body = await readiness(engine_of(request).readiness, CHECK_TIMEOUT_S)
     if not ready:
         response.status_code = 503
         response.headers["Retry-After"] = "1"
-    return {"status": "ready" if ready else "not_ready", "checks": dict(zip(checks, found, strict=True))}
-
-
-async def _passes(name: str, check: Check) -> str:
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            await check()
-    except TimeoutError:
-        return "timeout"
-    except Exception:
-        log.warning("readiness check failed", exc_info=True, extra={"check": name})
-        return "failed"
-    return "ok"
+    return body
 
 
 @probes.get("/metrics", response_class=Response)

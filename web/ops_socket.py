@@ -32,7 +32,7 @@ async def ops_socket(socket: WebSocket) -> None:
     edge = edge_of(socket)
     feed: OpsFeed = socket.app.state.ops_feed
     try:
-        socket_caller(socket, "ops", "view")
+        await socket_caller(socket, "ops", "view")
         connection = Connection(socket, edge.settings.web, edge.engine.wall)
         feed.check_room()
     except HexcabError as error:

@@ -31,7 +31,7 @@ async def rider_socket(socket: WebSocket) -> None:
     """Serve one rider's app."""
     edge = edge_of(socket)
     try:
-        rider_id = socket_caller(socket, "rider").subject
+        rider_id = (await socket_caller(socket, "rider")).subject
         rider = RiderSocket(edge, rider_id, Connection(socket, edge.settings.web, edge.engine.wall))
         edge.engine.hub.join(rider_id, rider)
     except HexcabError as error:
@@ -82,6 +82,7 @@ class RiderSocket:
 
     async def _welcome(self) -> Body:
         request, trip = None, None
+        await self._engine.hub.known(self._rider_id)
         for _ in range(5):  # what is told while the state is read may be newer than what was read
             self._told_early = False
             request = await self._engine.rides.recent_of_rider(self._rider_id, self._settings.recent_request_s)

@@ -63,6 +63,7 @@ one_time_codes = sa.Table(
     metadata,
     sa.Column("code_id", sa.String(_ID), primary_key=True),
     sa.Column("phone", sa.String(_PHONE), nullable=False),
+    sa.Column("good_phone", sa.String(_PHONE), unique=True),  # of the one code that may be good; else NULL
     sa.Column("role", sa.String(8), nullable=False),
     sa.Column("subject", sa.String(_ID)),
     sa.Column("digest", sa.String(64), nullable=False),
@@ -124,11 +125,18 @@ class SqlDrivers:
         await _count(self._tx, driver_ratings, drivers, rating)
 
 
+_CODE = [column for column in one_time_codes.columns if column.name != "good_phone"]
+
+
 class SqlCodes:
     """The CodeStore port on one transaction. A spent code is one whose time is over."""
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
+
+    async def void(self, phone: str) -> None:
+        mine = sa.update(one_time_codes).where(one_time_codes.c.phone == phone)
+        await self._tx.connection.execute(mine.values(expires_at=0.0, good_phone=None))
 
     async def made_since(self, phone: str, since: float) -> list[float]:
         query = (
@@ -138,17 +146,16 @@ class SqlCodes:
         )
         return list((await self._tx.connection.execute(query)).scalars())
 
-    async def replace(self, row: CodeRow, forget_before: float) -> None:
+    async def add(self, row: CodeRow, forget_before: float) -> None:
         connection = self._tx.connection
         await connection.execute(sa.delete(one_time_codes).where(one_time_codes.c.made_at <= forget_before))
-        same_phone = sa.update(one_time_codes).where(one_time_codes.c.phone == row.phone)
-        await connection.execute(same_phone.values(expires_at=0.0))
-        values = {name: getattr(row, name) for name in row.__struct_fields__}
-        await connection.execute(sa.insert(one_time_codes).values(**values))
+        values = {name: getattr(row, name) for name in row.__struct_fields__} | {"good_phone": row.phone}
+        with unique(one_time_codes, {"good_phone": Conflict("a code was made meanwhile", code="code_under_way")}):
+            await connection.execute(sa.insert(one_time_codes).values(**values))
 
     async def latest(self, phone: str) -> CodeRow | None:
         query = (
-            sa.select(one_time_codes)
+            sa.select(*_CODE)
             .where(one_time_codes.c.phone == phone)
             .order_by(one_time_codes.c.expires_at.desc())
             .limit(1)

@@ -27,6 +27,10 @@ class Elsewhere(Protocol):
         """
         ...
 
+    async def account(self, driver_id: str, vehicle_class: str, approved: bool) -> None:
+        """Bring a change of a driver's account to the host that they are connected to, as far as it can be reached."""
+        ...
+
 
 class Alone:
     """Elsewhere, where this host is the only one."""
@@ -37,6 +41,8 @@ class Alone:
     async def tell_rider(self, rider_id: str, message: dict[str, Any]) -> None: ...
 
     async def trip(self, trip: Trip) -> None: ...
+
+    async def account(self, driver_id: str, vehicle_class: str, approved: bool) -> None: ...
 
 
 class Apps:

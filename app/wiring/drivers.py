@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from accounts.model import Driver
 from accounts.service import DriverDesk as Accounts
+from app.wiring.apps import Elsewhere
 from app.wiring.trips import Audience
 from core.errors import Forbidden, HexcabError, NotFound, Unauthorized, Unavailable
 from dispatch.service import RideDesk
@@ -107,17 +109,22 @@ class Desk:
 
 
 class DriverTokens:
-    """location's Authorize: drivers alone, by token or ticket."""
+    """location's Authorize: drivers alone, by token or by a ticket that is still to be used up.
 
-    def __init__(self, tokens: Tokens, tickets: Tickets) -> None:
+    `uses_known` raises Unavailable while no ticket could be used up.
+    """
+
+    def __init__(self, tokens: Tokens, tickets: Tickets, uses_known: Callable[[], None]) -> None:
         self._tokens = tokens
         self._tickets = tickets
+        self._uses_known = uses_known
 
     def __call__(self, token: str | None, ticket: str | None) -> Identity:
         if token is not None:
             who = self._tokens.verify(token)
         elif ticket is not None:
-            who = self._tickets.redeem(ticket)
+            self._uses_known()
+            who = self._tickets.caller(ticket)
         else:
             raise Unauthorized("a driver's token is needed")
         if who.scope != "driver":
@@ -128,17 +135,27 @@ class DriverTokens:
 class AccountWatch:
     """accounts' DriverWatch: the supply knows the car; who is suspended leaves it, and open offers go elsewhere."""
 
-    def __init__(self, supply: Supply, rides: RideDesk) -> None:
+    def __init__(self, supply: Supply, rides: RideDesk, elsewhere: Elsewhere) -> None:
         self._supply = supply
         self._rides = rides
+        self._elsewhere = elsewhere
 
     async def changed(self, driver: Driver) -> None:
-        driver_id = driver.driver_id
-        self._supply.set_vehicle(driver_id, driver.vehicle.vehicle_class)
-        if driver.status == "approved":
+        driver_id, vehicle_class = driver.driver_id, driver.vehicle.vehicle_class
+        approved = driver.status == "approved"
+        self.changed_here(driver_id, vehicle_class, approved)
+        await self._elsewhere.account(driver_id, vehicle_class, approved)
+        if approved:
             return
-        self._supply.set_online(driver_id, False)
         try:
             await self._rides.driver_gone(driver_id)
         except HexcabError as error:  # they end at their deadline, and cannot be accepted before
             _log.warning("offers of a driver could not be ended: %s", error.detail, extra={"driver_id": driver_id})
+
+    def changed_here(self, driver_id: str, vehicle_class: str, approved: bool) -> None:
+        """Take the change over in the supply, for a driver whom this host has met."""
+        if self._supply.live.get(driver_id) is None:
+            return
+        self._supply.set_vehicle(driver_id, vehicle_class)
+        if not approved:
+            self._supply.set_online(driver_id, False)

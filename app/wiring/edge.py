@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -35,13 +35,15 @@ _CAB_RINGS = 3  # of segments around a rider who watches
 
 
 class Rides:
-    """web's Rides."""
+    """web's Rides. `drivers_known` raises Unavailable while nobody could be found: then no request is taken."""
 
-    def __init__(self, desk: RideDesk, riders: RiderDesk) -> None:
+    def __init__(self, desk: RideDesk, riders: RiderDesk, drivers_known: Callable[[], None]) -> None:
         self._desk = desk
         self._riders = riders
+        self._drivers_known = drivers_known
 
     async def request(self, ask: RideAsk) -> Body:
+        self._drivers_known()
         rider_class, answer = await self._class_of(ask), ask.answer
         request = await self._desk.request_ride(
             RequestRide(

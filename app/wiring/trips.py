@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Protocol
 
 import numpy as np
 
@@ -74,16 +75,38 @@ class Audience:
         await self._elsewhere.trip(trip)
 
 
+class TrailComplete(Protocol):
+    """Whether every ping of a trip that a gateway has taken is in the durable log."""
+
+    async def __call__(self, trip: Trip, /) -> bool:
+        """Raises Unavailable where the host that has the driver cannot be asked."""
+        ...
+
+
+class TrailsHere:
+    """TrailComplete where this process is the driver's gateway."""
+
+    def __init__(self, drivers: LiveDrivers) -> None:
+        self._drivers = drivers
+
+    async def __call__(self, trip: Trip) -> bool:
+        return self.is_complete(trip.trip_id)
+
+    def is_complete(self, trip_id: str) -> bool:
+        """Whether no ping of the trip is on its way to the durable log here."""
+        return trip_id not in self._drivers.undurable
+
+
 class MatchedDistance:
     """trips' TripDistance: the trail of the ride itself, matched to the roads by Valhalla."""
 
-    def __init__(self, trails: TrailLog, routes: RouteWorkers, drivers: LiveDrivers) -> None:
+    def __init__(self, trails: TrailLog, routes: RouteWorkers, complete: TrailComplete) -> None:
         self._trails = trails
         self._routes = routes
-        self._drivers = drivers
+        self._complete = complete
 
     async def __call__(self, trip: Trip) -> Driven:
-        if trip.trip_id in self._drivers.undurable:  # the log is away: a part of the trail is no basis for a price
+        if not await self._complete(trip):  # the log is away: a part of the trail is no basis for a price
             raise Unavailable(f"the trail of trip {trip.trip_id} is not complete yet", code="trail_incomplete")
         trail = await self._trails.of_trip(trip.trip_id)
         since_ms = (trip.started_at or trip.assigned_at) * 1000

@@ -1,4 +1,4 @@
-"""Ride requests and offers in memory, for tests: one transaction at a time, and a failed one leaves no trace."""
+"""Requests, offers and claims in memory, for tests: one transaction at a time, and a failed one leaves no trace."""
 
 from __future__ import annotations
 
@@ -150,3 +150,29 @@ class MemoryStore:
 
     async def holding_offers(self, driver_ids: Sequence[str]) -> set[str]:
         return self._rows.holding() & set(driver_ids)
+
+
+class MemoryClaims:
+    """SharedClaims of the workers of one process. `wall` counts seconds."""
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._wall = wall
+        self._held: dict[str, tuple[str, float]] = {}
+
+    async def take(self, offers: Sequence[Offer], keep_s: float) -> set[str]:
+        """Claim these drivers; returns those of them whom others hold."""
+        lost = {each.driver_id for each in offers if self._holder(each.driver_id) not in (None, each.offer_id)}
+        for offer in offers:
+            if self._holder(offer.driver_id) is None:
+                self._held[offer.driver_id] = (offer.offer_id, self._wall() + keep_s)
+        return lost
+
+    async def end(self, offers: Sequence[Offer], keep_s: float) -> None:
+        """Let these claims go after so long."""
+        for offer in offers:
+            if self._holder(offer.driver_id) == offer.offer_id:
+                self._held[offer.driver_id] = (offer.offer_id, self._wall() + keep_s)
+
+    def _holder(self, driver_id: str) -> str | None:
+        offer_id, until = self._held.get(driver_id, ("", 0.0))
+        return offer_id if until > self._wall() else None

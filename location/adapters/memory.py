@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,21 +14,29 @@ class MemorySupply:
     """SupplyStore in dictionaries; expiry looks at a heap of the times of last pings."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, tuple[int, SupplyRow]] = {}
+        self._held: dict[str, tuple[int, int, SupplyRow]] = {}  # epoch, segment (0: taken out), row
         self._members: dict[int, dict[str, None]] = {}
         self._seen: list[tuple[float, str]] = []
 
-    async def apply(self, changes: Sequence[SupplyChange]) -> None:
+    async def apply(self, changes: Sequence[SupplyChange]) -> list[SupplyChange]:
         """Write what changed."""
+        refused = []
         for change in changes:
-            self._remove(change.driver_id)
-            if change.row is not None:
-                self._rows[change.driver_id] = (change.segment, change.row)
+            held = self._held.get(change.driver_id)
+            if held is not None and held[0] > change.epoch:
+                refused.append(change)
+                continue
+            self._leave(change.driver_id)
+            row = change.row or (held and held[2])
+            if row is not None:
+                self._held[change.driver_id] = (change.epoch, change.segment, row)
+                heapq.heappush(self._seen, (row.seen_at, change.driver_id))
+            if change.segment:
                 self._members.setdefault(change.segment, {})[change.driver_id] = None
-                heapq.heappush(self._seen, (change.row.seen_at, change.driver_id))
-        if len(self._seen) > 4 * len(self._rows) + 1_024:
-            self._seen = [(row.seen_at, driver_id) for driver_id, (_, row) in self._rows.items()]
+        if len(self._seen) > 4 * len(self._held) + 1_024:
+            self._seen = [(row.seen_at, driver_id) for driver_id, (_, _, row) in self._held.items()]
             heapq.heapify(self._seen)
+        return refused
 
     async def in_segments(self, segments: Sequence[int]) -> SupplyRows:
         """The drivers of these segments."""
@@ -36,9 +44,9 @@ class MemorySupply:
         return self._of([driver_id for segment in wanted for driver_id in self._members.get(segment, ())])
 
     def _of(self, ids: list[str]) -> SupplyRows:
-        found = [self._rows[driver_id] for driver_id in ids]
-        records = np.array([tuple(row) for _, row in found], dtype=ROW)
-        return SupplyRows.of(ids, [segment for segment, _ in found], records)
+        found = [self._held[driver_id] for driver_id in ids]
+        records = np.array([tuple(row) for _, _, row in found], dtype=ROW)
+        return SupplyRows.of(ids, [segment for _, segment, _ in found], records)
 
     async def count(self, segments: Sequence[int]) -> list[int]:
         """The number of drivers of each segment."""
@@ -46,29 +54,35 @@ class MemorySupply:
 
     async def occupied(self) -> list[int]:
         """The segments in which drivers stand."""
-        return [segment for segment, members in self._members.items() if members]
+        return list(self._members)
 
     async def of_driver(self, driver_id: str) -> SupplyRows:
         """The driver's row, or none."""
-        return self._of([driver_id] if driver_id in self._rows else [])
+        return self._of([driver_id] if self._held.get(driver_id, (0, 0))[1] else [])
 
     async def expire(self, before: float) -> list[str]:
         """Take out drivers last seen before this time."""
         gone = []
         while self._seen and self._seen[0][0] < before:
             seen_at, driver_id = heapq.heappop(self._seen)
-            kept = self._rows.get(driver_id)
-            if kept is not None and kept[1].seen_at == seen_at:
-                self._remove(driver_id)
+            held = self._held.get(driver_id)
+            if held is None or held[2].seen_at != seen_at:
+                continue
+            if self._leave(driver_id):
                 gone.append(driver_id)
+            del self._held[driver_id]
         return gone
 
-    def _remove(self, driver_id: str) -> None:
-        segment, _ = self._rows.pop(driver_id, (0, None))
-        members = self._members.get(segment, {})
-        members.pop(driver_id, None)
-        if segment and not members:
-            del self._members[segment]
+    def _leave(self, driver_id: str) -> bool:
+        """Take the driver out of the segment; False when in none."""
+        held = self._held.get(driver_id)
+        if held is None or not held[1]:
+            return False
+        members = self._members[held[1]]
+        del members[driver_id]
+        if not members:
+            del self._members[held[1]]
+        return True
 
 
 class MemoryTrail:
@@ -100,22 +114,13 @@ class MemoryTrail:
             ]
         )
 
-    async def last_positions(self) -> list[LastPosition]:
-        """The newest point of each driver."""
-        return [
-            LastPosition(
-                driver_id=driver_id,
-                seq=point.ping.seq,
-                ts=point.ping.ts,
-                lat=point.ping.lat,
-                lng=point.ping.lng,
-                heading=point.ping.heading,
-                speed=point.ping.speed,
-                online=point.online,
-                trip_id=point.trip_id,
-            )
-            for driver_id, point in self._last.items()
-        ]
+    async def last_position(self, driver_id: str) -> LastPosition | None:
+        """The newest point of a driver."""
+        point = self._last.get(driver_id)
+        if point is None:
+            return None
+        _, trip_id, online, ping = point
+        return LastPosition(driver_id, ping.seq, ping.ts, ping.lat, ping.lng, ping.heading, ping.speed, online, trip_id)
 
     async def purge(self, before_ms: int) -> int:
         """Remove old points without a trip."""
@@ -123,6 +128,29 @@ class MemoryTrail:
         for key in old:
             del self._points[key]
         return len(old)
+
+
+class MemoryPositions:
+    """PositionStream that keeps the latest change of each driver, of `most` drivers."""
+
+    def __init__(self, most: int) -> None:
+        self.latest: dict[str, SupplyChange] = {}
+        self._most = most
+        self._counts = {"sent": 0, "queue_full": 0}
+
+    def offer(self, changes: Sequence[SupplyChange]) -> None:
+        """Keep them."""
+        for change in changes:
+            if change.row is None:
+                continue
+            fits = change.driver_id in self.latest or len(self.latest) < self._most
+            self._counts["sent" if fits else "queue_full"] += 1
+            if fits:
+                self.latest[change.driver_id] = change
+
+    def counts(self) -> Mapping[str, int]:
+        """How many were kept, and how many not."""
+        return self._counts
 
 
 def trail_of(points: Iterable[TrailPoint]) -> Trail:

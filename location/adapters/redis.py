@@ -1,59 +1,70 @@
-"""SupplyStore on Redis: a hash of rows per segment, and per-driver keys in shards; no scripts, no scans."""
+"""SupplyStore on Redis or a Redis Cluster, written by several hosts; no scans, and no script over more than one slot.
+
+A driver's writers come with epochs, which grow from host to host. A shard knows the epoch and the segment of each of
+its drivers; every change asks it first, so a host whose driver has gone on to another host writes nothing. Rows carry
+the epoch too: what such a host still had under way cannot replace or remove a newer row, and what it leaves behind in
+another segment it removes itself when it hears of its being superseded. Should it die before, the row is stale within
+the freshness limit and is swept by the writes of others.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import struct
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-import redis.asyncio
-from redis.exceptions import RedisError
 
-from core.errors import Unavailable
 from location import keys
+from location.adapters.supply_scripts import EXPIRE, PLACE, SUPERSEDED, WRITE
 from location.model import ROW, SupplyChange, SupplyRows
+from runtime.redis import Client, Run, Word
 
-_PACK = struct.Struct("<ddffddB15s").pack
-assert struct.calcsize("<ddffddB15s") == ROW.itemsize
+_PACK = struct.Struct("<dddffddB15s").pack
+_STORED = np.dtype([("epoch", "<f8"), *ROW.descr])
+assert struct.calcsize("<dddffddB15s") == _STORED.itemsize
 
 _EXPIRE_AT_ONCE = 1_000  # per shard and call
+_AT_ONCE = 1_000  # drivers in one script
+_WHENEVER = 1e300  # later than any ping
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What is to be written, by segment."""
+
+    puts: dict[int, list[Word]] = field(default_factory=lambda: defaultdict(list))
+    removals: dict[int, list[Word]] = field(default_factory=lambda: defaultdict(list))
 
 
 class RedisSupply:
-    """Rows are written where the driver is now, then removed where they were, so one is seen twice rather than not.
+    """Rows are written where the driver is now, then removed where they were, so one is seen twice rather than not."""
 
-    The driver-to-segment hash is written only when the segment changes; it finds the rows of drivers that another
-    process, or an earlier life of this one, has placed.
-    """
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._doubtful: dict[str, set[int]] = {}  # segments that a failed write may have left a row in
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
-        self._client: Any = client  # its stubs mix the types of the sync and async clients
-        self._doubtful: dict[str, set[int]] = {}  # segments that a failed pipeline may have left a row in
-
-    async def apply(self, changes: Sequence[SupplyChange]) -> None:
+    async def apply(self, changes: Sequence[SupplyChange]) -> list[SupplyChange]:
         """Write what changed. After Unavailable any part of it may be written; telling it again mends that."""
+        left = {change.driver_id: self._may_be_in(change) for change in changes}
         try:
-            with _failures():
-                await self._write(changes, await self._whereabouts_of([c for c in changes if not c.previous]))
+            refused = await self._place(changes, left)
+            plan = _plan(changes, left, {change.driver_id for change in refused})
+            await self._write(plan)
         except BaseException:
             for change in changes:
-                self._doubtful.setdefault(change.driver_id, set()).update({change.segment, change.previous} - {0})
+                self._doubtful[change.driver_id] = left[change.driver_id] | ({change.segment} - {0})
             raise
         if self._doubtful:
             for change in changes:
                 self._doubtful.pop(change.driver_id, None)
+        return refused
 
     async def in_segments(self, segments: Sequence[int]) -> SupplyRows:
         """The drivers of these segments. Raises Unavailable."""
         wanted = list(dict.fromkeys(segments))
-        pipe = self._client.pipeline(transaction=False)
-        for segment in wanted:
-            pipe.hgetall(keys.rows(segment))
-        with _failures():
-            answers: list[dict[bytes, bytes]] = await pipe.execute() if wanted else []
+        answers: list[dict[bytes, bytes]] = await self._client.send([("HGETALL", keys.rows(each)) for each in wanted])
         ids: list[str] = []
         where: list[int] = []
         blobs: list[bytes] = []
@@ -61,102 +72,99 @@ class RedisSupply:
             ids.extend(driver_id.decode() for driver_id in members)
             where.extend([segment] * len(members))
             blobs.extend(members.values())
-        return SupplyRows.of(ids, where, np.frombuffer(b"".join(blobs), dtype=ROW))
+        return SupplyRows.of(ids, where, np.frombuffer(b"".join(blobs), dtype=_STORED))
 
     async def count(self, segments: Sequence[int]) -> list[int]:
         """The number of drivers of each segment. Raises Unavailable."""
-        pipe = self._client.pipeline(transaction=False)
-        for segment in segments:
-            pipe.hlen(keys.rows(segment))
-        with _failures():
-            return [int(number) for number in await pipe.execute()] if segments else []
+        return [int(number) for number in await self._client.send([("HLEN", keys.rows(each)) for each in segments])]
 
     async def occupied(self) -> list[int]:
         """The segments in which drivers stand. Raises Unavailable."""
-        pipe = self._client.pipeline(transaction=False)
-        for shard in range(keys.SHARDS):
-            pipe.hvals(keys.whereabouts(shard))
-        with _failures():
-            found: list[list[bytes]] = await pipe.execute()
-        return [int(segment, 16) for segment in {segment for each in found for segment in each}]
+        shards: list[list[bytes]] = await self._client.send(
+            [("HVALS", keys.whereabouts(shard)) for shard in range(keys.SHARDS)]
+        )
+        found = {segment for each in shards for held in each if (segment := held.partition(b":")[2])}
+        return [int(segment, 16) for segment in found]
 
     async def of_driver(self, driver_id: str) -> SupplyRows:
         """The driver's row, or none. Raises Unavailable."""
-        with _failures():
-            segment = await self._client.hget(keys.whereabouts(keys.shard(driver_id)), driver_id)
-            row = None if segment is None else await self._client.hget(keys.rows(int(segment, 16)), driver_id)
+        held = await self._client.ask("HGET", keys.whereabouts(keys.shard(driver_id)), driver_id)
+        segment = 0 if held is None else int(held.partition(b":")[2] or b"0", 16)
+        row = await self._client.ask("HGET", keys.rows(segment), driver_id) if segment else None
         if row is None:
-            return SupplyRows.of([], [], np.zeros(0, dtype=ROW))
-        return SupplyRows.of([driver_id], [int(segment, 16)], np.frombuffer(row, dtype=ROW))
+            return SupplyRows.of([], [], np.zeros(0, dtype=_STORED))
+        return SupplyRows.of([driver_id], [segment], np.frombuffer(row, dtype=_STORED))
 
     async def expire(self, before: float) -> list[str]:
         """Take out drivers last seen before this time, at most a thousand per shard. Raises Unavailable."""
-        pipe = self._client.pipeline(transaction=False)
-        for shard in range(keys.SHARDS):
-            pipe.zrange(keys.seen(shard), "-inf", f"({before!r}", byscore=True, offset=0, num=_EXPIRE_AT_ONCE)
-        with _failures():
-            found: list[list[bytes]] = await pipe.execute()
-            gone = [driver_id.decode() for members in found for driver_id in members]
-            if gone:
-                changes = [SupplyChange(driver_id, 0, 0, None) for driver_id in gone]
-                await self._write(changes, await self._whereabouts_of(changes))
+        args = (repr(before), _EXPIRE_AT_ONCE)
+        found: list[list[list[bytes]]] = await self._client.send(
+            [Run(EXPIRE, [keys.whereabouts(shard), keys.seen(shard)], args) for shard in range(keys.SHARDS)]
+        )
+        plan = _Plan()
+        gone = []
+        for driver_id, epoch, segment in (driver for drivers in found for driver in drivers):
+            gone.append(driver_id.decode())
+            plan.removals[int(segment, 16)] += [driver_id, epoch, repr(before)]
+        await self._write(plan)
         return gone
 
-    async def _whereabouts_of(self, changes: Sequence[SupplyChange]) -> dict[str, int]:
-        """Where the store has these drivers, whoever wrote that."""
-        by_shard: dict[int, list[str]] = defaultdict(list)
+    def _may_be_in(self, change: SupplyChange) -> set[int]:
+        return self._doubtful.get(change.driver_id, set()) | ({change.previous} - {0})
+
+    async def _place(self, changes: Sequence[SupplyChange], left: dict[str, set[int]]) -> list[SupplyChange]:
+        """Ask the shards who may be written, and note which segments were left; returns the superseded changes."""
+        by_shard: dict[int, list[SupplyChange]] = defaultdict(list)
         for change in changes:
-            by_shard[keys.shard(change.driver_id)].append(change.driver_id)
-        if not by_shard:
-            return {}
-        pipe = self._client.pipeline(transaction=False)
-        for shard, ids in by_shard.items():
-            pipe.hmget(keys.whereabouts(shard), ids)
-        answers: list[list[bytes | None]] = await pipe.execute()
-        return {
-            driver_id: int(segment, 16)
-            for ids, found in zip(by_shard.values(), answers, strict=True)
-            for driver_id, segment in zip(ids, found, strict=True)
-            if segment is not None
-        }
+            by_shard[keys.shard(change.driver_id)].append(change)
+        parts = [
+            (shard, of_shard[start : start + _AT_ONCE])
+            for shard, of_shard in by_shard.items()
+            for start in range(0, len(of_shard), _AT_ONCE)
+        ]
+        runs = [Run(PLACE, [keys.whereabouts(shard), keys.seen(shard)], _places(part)) for shard, part in parts]
+        refused = []
+        for (_, part), answers in zip(parts, await self._client.send(runs), strict=True):
+            for change, answer in zip(part, answers, strict=True):
+                if answer == SUPERSEDED:
+                    refused.append(change)
+                elif answer:
+                    left[change.driver_id].add(int(answer, 16))
+        return refused
 
-    async def _write(self, changes: Sequence[SupplyChange], known: dict[str, int]) -> None:
-        rows: dict[int, dict[str, bytes]] = defaultdict(dict)
-        leaves: dict[int, list[str]] = defaultdict(list)
-        seen: dict[int, dict[str, float]] = defaultdict(dict)
-        places: dict[int, dict[str, str]] = defaultdict(dict)
-        unseen: dict[int, list[str]] = defaultdict(list)
-        for change in changes:
-            driver_id, segment = change.driver_id, change.segment
-            shard = keys.shard(driver_id)
-            previous = change.previous or known.get(driver_id, 0)
-            if change.row is not None:
-                rows[segment][driver_id] = _PACK(*change.row)
-                seen[shard][driver_id] = change.row.seen_at
-                if segment != previous:
-                    places[shard][driver_id] = f"{segment:x}"
-            else:
-                unseen[shard].append(driver_id)
-            for left in {previous, *self._doubtful.get(driver_id, ())} - {0, segment}:
-                leaves[left].append(driver_id)
-        pipe = self._client.pipeline(transaction=False)
-        for segment, mapping in rows.items():
-            pipe.hset(keys.rows(segment), mapping=mapping)
-        for segment, ids in leaves.items():
-            pipe.hdel(keys.rows(segment), *ids)
-        for shard, placed in places.items():
-            pipe.hset(keys.whereabouts(shard), mapping=placed)
-        for shard, times in seen.items():
-            pipe.zadd(keys.seen(shard), times)
-        for shard, ids in unseen.items():
-            pipe.hdel(keys.whereabouts(shard), *ids)
-            pipe.zrem(keys.seen(shard), *ids)
-        await pipe.execute()
+    async def _write(self, plan: _Plan) -> None:
+        """Rows, then removals: on several servers nothing else keeps the order."""
+        size = 2 * _AT_ONCE
+        puts = [
+            Run(WRITE, [keys.rows(segment)], [len(words[start : start + size]) // 2, *words[start : start + size]])
+            for segment, words in plan.puts.items()
+            for start in range(0, len(words), size)
+        ]
+        size = 3 * _AT_ONCE
+        removals = [
+            Run(WRITE, [keys.rows(segment)], [0, *words[start : start + size]])
+            for segment, words in plan.removals.items()
+            for start in range(0, len(words), size)
+        ]
+        await self._client.send(puts)
+        await self._client.send(removals)
 
 
-@contextlib.contextmanager
-def _failures() -> Iterator[None]:
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise Unavailable(f"the supply store did not answer: {error}", code="store_unavailable") from error
+def _places(changes: Sequence[SupplyChange]) -> list[Word]:
+    words: list[Word] = []
+    for driver_id, segment, _, row, epoch in changes:
+        words += [driver_id, epoch, f"{segment:x}" if segment else "", 0 if row is None else repr(row.seen_at)]
+    return words
+
+
+def _plan(changes: Sequence[SupplyChange], left: dict[str, set[int]], refused: set[str]) -> _Plan:
+    """A superseded writer takes back what it may have left; the others write, and clear the segments left."""
+    plan = _Plan()
+    for driver_id, segment, _, row, epoch in changes:
+        keep = 0
+        if driver_id not in refused and row is not None:
+            plan.puts[segment] += [driver_id, _PACK(epoch, *row)]
+            keep = segment
+        for old in (left[driver_id] | ({segment} - {0})) - {keep}:
+            plan.removals[old] += [driver_id, epoch, _WHENEVER]
+    return plan

@@ -92,11 +92,12 @@ class SqliteTrail:
         """The points of a driver with start_ms <= ts < end_ms by time."""
         return await self._select((pings.c.driver_id == driver_id) & (pings.c.ts >= start_ms) & (pings.c.ts < end_ms))
 
-    async def last_positions(self) -> list[LastPosition]:
-        """The newest point of each driver."""
+    async def last_position(self, driver_id: str) -> LastPosition | None:
+        """The newest point of a driver."""
+        wanted = sa.select(last_pings).where(last_pings.c.driver_id == driver_id)
         async with self._database.reading() as connection:
-            rows = (await connection.execute(sa.select(last_pings))).mappings().all()
-        return [LastPosition(**row) for row in rows]
+            row = (await connection.execute(wanted)).mappings().first()
+        return None if row is None else LastPosition(**row)
 
     async def purge(self, before_ms: int) -> int:
         """Remove points without a trip that are older than this `ts`; returns how many."""

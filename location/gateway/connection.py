@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from location.gateway.counts import Traffic
+from location.gateway.kept import DataFrame, KeptFrames
 from location.live import Driver
 from location.messages import BadMessage, Codec, Command, Error, Ping, Pings, Position
 from runtime.settings import LocationSettings
@@ -25,6 +26,7 @@ _UNSUPPORTED = 1003
 _REASON_BYTES = 120  # a control frame holds 125, two of them for the code
 
 _BAD_WINDOW_S = 60.0
+_DATA = (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION)
 _HELD_BACK = 64  # messages to a driver who has not had the welcome yet
 
 
@@ -52,6 +54,7 @@ class Connection(WSListener):
         "_frames_left",
         "_frames_since",
         "_hub",
+        "_kept",
         "_loop",
         "_parts",
         "_read",
@@ -68,6 +71,7 @@ class Connection(WSListener):
         "heard_at",
         "held",
         "pinged",
+        "ticket",
         "told_skew",
         "welcomed",
     )
@@ -75,6 +79,7 @@ class Connection(WSListener):
     def __init__(self, driver_id: str, codec: Codec, hub: Hub, settings: LocationSettings, traffic: Traffic) -> None:
         self.driver_id = driver_id
         self.driver: Driver
+        self.ticket: str | None = None  # has to be used up before the driver counts as here
         self.acked_seq = -1
         self.awaits_ack = False  # on the hub's list of acks to send
         self.ack_late = False  # an ack waits for the durable log
@@ -99,6 +104,7 @@ class Connection(WSListener):
         self._bad_since = self.heard_at
         self._parts: bytearray | None = None  # of a message that comes in several frames
         self._early: list[Any] = []
+        self._kept = KeptFrames(settings.max_frame_bytes)
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
@@ -119,10 +125,25 @@ class Connection(WSListener):
         if self._frames_left < 0 and self._flooded():
             self.close(POLICY, "more frames than allowed")
             return
-        if kind == self._data_kind and frame.fin and self._parts is None:
+        if self.ticket is not None and kind in _DATA:
+            if not self._kept.keep(frame):
+                self.close(TRY_LATER, "too much before the welcome")
+        elif kind == self._data_kind and frame.fin and self._parts is None:
             self._message(frame.get_payload_as_bytes())
         else:
             self._other_frame(transport, frame, kind)
+
+    def come_in(self) -> None:
+        """The ticket is used up: the driver is here, and what they have sent meanwhile counts."""
+        self.ticket = None
+        self._hub.opened(self)
+        for frame in self._kept.take():
+            if self.closing:
+                return
+            if frame.msg_type == self._data_kind and frame.fin and self._parts is None:
+                self._message(frame.payload)
+            else:
+                self._fragment(frame, frame.msg_type)
 
     def pause_writing(self) -> None:
         """The limit on what waits is ours, in `_write`."""
@@ -252,7 +273,7 @@ class Connection(WSListener):
         elif kind != WSMsgType.PONG:
             self._fragment(frame, kind)
 
-    def _fragment(self, frame: WSFrame, kind: WSMsgType) -> None:
+    def _fragment(self, frame: DataFrame, kind: WSMsgType) -> None:
         starts = kind != WSMsgType.CONTINUATION
         if frame.rsv1 or starts == (self._parts is not None):
             self.close(_PROTOCOL, "frames out of order, or compressed without agreement")

@@ -30,6 +30,8 @@ class Counts:
     pings_waiting: int  # for the trail log
     pings_logged: int
     idle_pings_lost: int  # not logged, as the queue was full
+    trip_pings_refused: int  # not taken and so not acknowledged, as the queue was full
+    trail_away: bool  # the trail log did not take the last append
     frames_in: int
     bytes_in: int
     frames_out: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from location.gateway.acks import Acks
 from location.gateway.connection import INTERNAL, POLICY, TRY_LATER, Connection
 from location.messages import Position, Welcome
 from location.pings import PingPath
-from location.ports import DriverDesk
+from location.ports import DriverDesk, Roll, TrailLog
 from location.supply import Supply
 from runtime.settings import LocationSettings
 
@@ -21,6 +22,8 @@ class Greeter:
     """Welcomes drivers with their state, and keeps what they send before."""
 
     desk: DriverDesk
+    roll: Roll
+    trail: TrailLog
     supply: Supply
     path: PingPath
     acks: Acks
@@ -35,10 +38,15 @@ class Greeter:
         connection.held.extend(pings)
 
     async def greet(self, connection: Connection) -> None:
-        """Find out the driver's state, use what was held, and send the welcome; the connection is closed otherwise."""
+        """Find out the driver's state, use what was held, and send the welcome; the connection is closed otherwise.
+
+        Where the trail log is away the driver goes on from what this host knows of them.
+        """
         if connection.closing:
             return
         driver_id = connection.driver_id
+        await self.roll.known(driver_id)
+        await self._recall(driver_id)
         try:
             state = await self.desk.state(driver_id)
         except HexcabError as error:
@@ -57,6 +65,16 @@ class Greeter:
             return
         seq, interval_s = connection.driver.safe_seq, self.settings.ping_interval_s
         connection.welcome(Welcome(driver_id, seq, interval_s, state.trip, state.offers))
+
+    async def _recall(self, driver_id: str) -> None:
+        """Go on from the log: another host may have had the driver meanwhile. A log that is away holds nobody up."""
+        try:
+            async with asyncio.timeout(self.settings.last_position_wait_s):
+                last = await self.trail.last_position(driver_id)
+        except (TimeoutError, Unavailable):  # the writer says that the log is away
+            return
+        if last is not None:
+            self.supply.live.restore(last)
 
     def _use_held(self, connection: Connection) -> bool:
         held, connection.held = connection.held, []

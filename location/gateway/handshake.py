@@ -24,6 +24,7 @@ class Admitted(NamedTuple):
     """A driver who may come in, and how they want to talk."""
 
     driver_id: str
+    ticket: str | None  # by which they were known, where there was no token
     codec: Codec
     chosen: str | None  # subprotocol to confirm; None where the client named none
 
@@ -36,14 +37,14 @@ def admit(request: WSUpgradeRequest, authorize: Authorize) -> Admitted:
     path, _, query = request.path.partition(b"?")
     if path != PATH:
         raise NotFound(f"drivers connect to {PATH.decode()}")
-    codec, chosen = _codec(request)  # before the token: a ticket is used up by looking at it
+    codec, chosen = _codec(request)  # before the token: a ticket may be used up by looking at it
     token, ticket = _bearer(request.headers.get("Authorization")), _ticket(query)
     if token is None and ticket is None:
         raise Unauthorized("a bearer token in the Authorization header, or a ticket, is needed")
     identity = authorize(token, ticket)
     if identity.scope != "driver":
         raise Forbidden(f"a token of scope {identity.scope} does not open a driver's socket")
-    return Admitted(identity.subject, codec, chosen)
+    return Admitted(identity.subject, None if token else ticket, codec, chosen)
 
 
 def refusal(error: HexcabError) -> WSUpgradeResponseWithListener:

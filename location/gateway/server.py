@@ -6,49 +6,31 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
-from picows import WSListener, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener, ws_create_server
+from picows import ws_create_server
 
-from core.clock import Clock
-from core.errors import HexcabError, Unavailable
-from location.area import everywhere
+from core.errors import Unavailable
 from location.gateway.acks import Acks
 from location.gateway.commands import Commands
 from location.gateway.connection import POLICY, REPLACED, RESTART, TRY_LATER, Connection
 from location.gateway.counts import Counts, Traffic
+from location.gateway.door import Door
 from location.gateway.greeting import Greeter
-from location.gateway.handshake import SocketLog, admit, refusal
+from location.gateway.handshake import SocketLog
 from location.gateway.lanes import Lanes
+from location.gateway.parts import GatewayParts
 from location.live import Driver
 from location.messages import Command, Ping, Pings
 from location.pings import PingPath
-from location.ports import Authorize, DriverDesk, Inside, SegmentOf, TrailLog
-from location.presence import HostPresence
-from location.supply import Supply
+from location.presence import HostPresence, OneHost
 from location.trail import TrailWriter
-from runtime.settings import LocationSettings
 
 _log = logging.getLogger(__name__)
 
 _ROOM_FOR_OVERSIZE = 4  # frames of up to so many times the limit are read, so that the client hears why it is closed
 _UPKEEP_S = 1.0
 _SPARE_JOBS = 16  # connects and disconnects have room in a driver's lane when commands have filled it
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayParts:
-    """What a gateway works with."""
-
-    authorize: Authorize
-    desk: DriverDesk
-    supply: Supply
-    trail: TrailLog
-    clock: Clock
-    settings: LocationSettings
-    segment_of: SegmentOf
-    inside: Inside = everywhere
 
 
 class Gateway:
@@ -67,8 +49,13 @@ class Gateway:
         self._presence: HostPresence[Connection] = HostPresence()
         self._lanes = Lanes(settings.max_commands)
         self._commands = Commands(parts.desk, parts.supply, self._writer)
-        self._greeter = Greeter(parts.desk, parts.supply, self._path, self._acks, parts.clock, settings)
+        self._roll = parts.roll or OneHost(parts.clock)
+        self._greeter = Greeter(
+            parts.desk, self._roll, parts.trail, parts.supply, self._path, self._acks, parts.clock, settings
+        )
         self._traffic = Traffic()
+        self._door = Door(parts, self, self._traffic, lambda: len(self._presence))
+        self._roll.listen(self)
         self._everyone_left = asyncio.Event()
         self._draining = False
         self._server: asyncio.Server | None = None
@@ -81,12 +68,11 @@ class Gateway:
         return int(sockets[0].getsockname()[1]) if sockets else self._address[1]
 
     async def start(self) -> None:
-        """Go on from the trail log, open the port and serve. Raises Unavailable naming a port that cannot be opened."""
+        """Open the port and serve. Raises Unavailable naming a port that cannot be opened."""
         host, port = self._address
-        self._live.restore(await self._parts.trail.last_positions())
         try:
             self._server = await ws_create_server(
-                self._admit,
+                self._door.judge,
                 host,
                 port,
                 logger_name=SocketLog(_log, {}),
@@ -101,7 +87,7 @@ class Gateway:
         settings, wall, engine = self._settings, asyncio.sleep, self._clock.sleep
         steps = (
             (self._send_acks, settings.tick_s, wall),
-            (self._supply.flush, settings.tick_s, wall),
+            (self._flush_supply, settings.tick_s, wall),
             (self._flush_trail, settings.tick_s, wall),
             (self._probe_silent, min(_UPKEEP_S, settings.idle_timeout_s / 6), wall),
             (self._supply.expire, settings.expire_every_s, engine),
@@ -111,10 +97,11 @@ class Gateway:
 
     async def drain(self) -> None:
         """Stop accepting, make durable and acknowledge what has come, and close every connection with 1012."""
-        self._draining = True
+        self._draining = self._door.shut = True
         if self._server is not None:
             self._server.close()
         await self._writer.flush()
+        await self._door.close()
         for connection in self._presence:
             self._acks.send(connection)
             connection.close(RESTART, "the server restarts; connect again")
@@ -158,6 +145,8 @@ class Gateway:
             pings_waiting=len(self._writer),
             pings_logged=self._writer.appended,
             idle_pings_lost=self._writer.idle_dropped,
+            trip_pings_refused=self._writer.refused,
+            trail_away=self._writer.away,
             frames_in=traffic.frames_in,
             bytes_in=traffic.bytes_in,
             frames_out=traffic.frames_out,
@@ -169,6 +158,9 @@ class Gateway:
 
     def opened(self, connection: Connection) -> None:
         """A driver's socket is open; it takes the place of an older one, and the driver's state goes on."""
+        if connection.ticket is not None:
+            self._door.use_ticket(connection)
+            return
         driver_id = connection.driver_id
         connection.driver = self._live.driver(driver_id)
         replaced = self._presence.arrive(driver_id, connection)
@@ -176,6 +168,8 @@ class Gateway:
             replaced.close(REPLACED, "another connection of this driver took over")
         else:
             self._live.set_connected(driver_id, True)
+        self._live.own(driver_id, 0)
+        self._roll.join(driver_id)
         if not self._lanes.submit(driver_id, lambda: self._greeter.greet(connection), spare=_SPARE_JOBS):
             connection.close(TRY_LATER, "earlier commands of this driver are still being followed")
 
@@ -184,9 +178,23 @@ class Gateway:
         if not self._presence.leave(driver_id := connection.driver_id, connection):
             return
         self._live.set_connected(driver_id, False)
-        if self._draining:  # drivers come back after the restart, and find their offers
+        self._roll.leave(driver_id)
+        if self._draining:
             self._everyone_left.set()
-        else:
+
+    def owns(self, driver_id: str, epoch: int) -> None:
+        """The connection here is the newest of the driver: this host tells the supply of them."""
+        if self._presence.get(driver_id) is not None:
+            self._live.own(driver_id, epoch)
+
+    def lost(self, driver_id: str, epoch: int) -> None:
+        """The driver went on to another host. What this one has told the supply is taken back where it still stands."""
+        if 0 < self._live.driver(driver_id).epoch < epoch:
+            self._drop(driver_id)
+
+    def gone(self, driver_id: str) -> None:
+        """The driver is nowhere any more: offers go to others. After a restart drivers come back, and find theirs."""
+        if not self._draining:
             self._lanes.submit(driver_id, lambda: self._gone(driver_id), spare=2 * _SPARE_JOBS)
 
     def ping(self, connection: Connection, ping: Ping) -> None:
@@ -231,19 +239,19 @@ class Gateway:
         if self._presence.get(driver_id) is None:
             await self._parts.desk.disconnected(driver_id)
 
-    def _admit(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener | WSListener | None:
-        try:
-            if self._draining:
-                raise Unavailable("the server restarts; connect again")
-            if len(self._presence) >= self._settings.max_connections:
-                raise Unavailable("this server has as many drivers as it may", retry_after_s=30)
-            admitted = admit(request, self._parts.authorize)
-        except HexcabError as error:
-            self._traffic.refused_handshakes += 1
-            return refusal(error)
-        connection = Connection(admitted.driver_id, admitted.codec, self, self._settings, self._traffic)
-        chosen = {"Sec-WebSocket-Protocol": admitted.chosen} if admitted.chosen else None
-        return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(chosen), connection)
+    async def _flush_supply(self) -> None:
+        await self._supply.flush()
+        for driver_id in self._supply.take_lost():
+            self._drop(driver_id)
+
+    def _drop(self, driver_id: str) -> None:
+        connection = self._presence.get(driver_id)
+        if connection is None:
+            return
+        self._presence.leave(driver_id, connection)
+        connection.close(REPLACED, "another connection of this driver took over")
+        self._live.set_connected(driver_id, False)
+        self._roll.leave(driver_id)
 
     async def _send_acks(self) -> None:
         self._acks.tick()

@@ -14,7 +14,7 @@ from typing import Final
 from core.errors import BadFile, Unavailable
 from runtime.services import pins
 from runtime.services.model import Say, not_installed
-from runtime.services.places import find_program
+from runtime.services.places import Account, find_program, reachable
 from runtime.services.processes import runner
 from runtime.settings import ServicesSettings
 
@@ -54,9 +54,13 @@ def have_jars(server: str, cache: Path, fetch: Fetch, say: Say) -> Path:
     return folder
 
 
-def class_path(server: str, cache: Path) -> str:
-    """The locked files of a server as Java takes them; no others that may lie beside them."""
+def class_path(server: str, cache: Path, by: Account | None) -> str:
+    """The locked files of a server as Java takes them; no others that may lie beside them.
+
+    Raises Unavailable when the account that runs the server cannot get there.
+    """
     folder = jar_folder(server, cache)
+    reachable(folder, by)
     return os.pathsep.join(str(folder / name) for name in locked(server))
 
 

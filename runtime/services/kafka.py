@@ -53,7 +53,7 @@ class Kafka:
         site.run(
             [
                 *(_java(), "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
-                *("-cp", class_path("kafka", site.cache), "kafka.tools.StorageTool", "format"),
+                *("-cp", class_path("kafka", site.cache, site.account), "kafka.tools.StorageTool", "format"),
                 *("--cluster-id", _CLUSTER, "--config", str(_configuration(site))),
             ]
         )
@@ -65,7 +65,7 @@ class Kafka:
         return [
             *(_java(), f"-Xms{heap}m", f"-Xmx{heap}m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"),
             *("-Djava.awt.headless=true", f"-Djava.io.tmpdir={site.folder}", f"-Dlog4j2.configurationFile={logging}"),
-            *("-cp", class_path("kafka", site.cache), "kafka.Kafka", str(_configuration(site))),
+            *("-cp", class_path("kafka", site.cache, site.account), "kafka.Kafka", str(_configuration(site))),
         ]
 
     def ready(self, site: Site) -> bool:

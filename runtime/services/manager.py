@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ import msgspec
 
 from core.errors import HexcabError, InvalidInput, NotFound, Unavailable
 from runtime.services import processes
-from runtime.services.kinds import KINDS, NAMES
+from runtime.services.kinds import KINDS
 from runtime.services.model import Entry, Kind, Say, Site
 from runtime.services.places import default_cache, make_folder
 from runtime.services.starting import Starter
@@ -40,19 +40,26 @@ class ServiceStatus(msgspec.Struct, frozen=True):
 class Services:
     """The servers of one directory, which remembers them: they outlive whoever started them."""
 
-    def __init__(self, folder: Path, settings: ServicesSettings | None = None, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: ServicesSettings | None = None,
+        cache: Path | None = None,
+        kinds: Mapping[str, Kind] = KINDS,
+    ) -> None:
         self.folder = folder.absolute()
+        self._all = kinds
         self._settings = settings or ServicesSettings()
         self._cache = (cache or default_cache()).absolute()
 
-    def up(self, names: Iterable[str] = NAMES, nodes: int | None = None, say: Say = lambda _: None) -> None:
+    def up(self, names: Iterable[str] | None = None, nodes: int | None = None, say: Say = lambda _: None) -> None:
         """Start what does not run of these services, on the data and the ports they had, and wait until all answer.
 
         `nodes` is how many processes a new Kafka or Cassandra has; None: one, or as many as it was made with.
         Raises InvalidInput for an unknown name or number, Unavailable with code not_installed, naming everything that
         is missing, before anything is started; otherwise, once every start has ended, the errors of those that failed.
         """
-        kinds = _kinds(names)
+        kinds = self._kinds(names)
         if nodes is not None and not 1 <= nodes <= self._settings.max_nodes:
             raise InvalidInput(f"a service has 1 to {self._settings.max_nodes} nodes, not {nodes}")
         self._make()
@@ -62,9 +69,9 @@ class Services:
             tasks = [partial(starter.bring_up, kind, versions[kind.name], nodes) for kind in kinds]
             _all(tasks, starter.cancelled.set)
 
-    def down(self, names: Iterable[str] = NAMES, say: Say = lambda _: None) -> None:
+    def down(self, names: Iterable[str] | None = None, say: Say = lambda _: None) -> None:
         """Stop these services, whoever started them here, and wait until nothing of them runs; their data stays."""
-        kinds = _kinds(names)
+        kinds = self._kinds(names)
         if not self.folder.is_dir():
             return
         state = State(self.folder)
@@ -80,9 +87,9 @@ class Services:
                 off = tuple(msgspec.structs.replace(node, pid=0, birth="") for node in entry.nodes)
                 state.put(kind.name, msgspec.structs.replace(entry, nodes=off))
 
-    def status(self, names: Iterable[str] = NAMES) -> dict[str, ServiceStatus]:
+    def status(self, names: Iterable[str] | None = None) -> dict[str, ServiceStatus]:
         """How these services are now; asks every node."""
-        kinds = _kinds(names)
+        kinds = self._kinds(names)
         starter = self._starter(lambda _: None)
         with ThreadPoolExecutor(len(kinds)) as pool:
             found = pool.map(lambda kind: _status(kind, starter.sites(kind)), kinds)
@@ -90,7 +97,7 @@ class Services:
 
     def url(self, name: str) -> str:
         """What an engine's setting takes to reach a service, its password included. Raises NotFound."""
-        kind = _kinds([name])[0]
+        kind = self._kinds([name])[0]
         entry = State(self.folder).get(name) if self.folder.is_dir() else None
         if entry is None:
             raise NotFound(f"{name} was never up in {self.folder}")
@@ -98,7 +105,13 @@ class Services:
 
     def sites(self, name: str) -> list[Site]:
         """The nodes of a service, for whoever has to ask them more. Empty where it was never up."""
-        return self._starter(lambda _: None).sites(_kinds([name])[0])
+        return self._starter(lambda _: None).sites(self._kinds([name])[0])
+
+    def _kinds(self, names: Iterable[str] | None) -> list[Kind]:
+        wanted = list(self._all if names is None else dict.fromkeys(names))
+        if unknown := [name for name in wanted if name not in self._all]:
+            raise InvalidInput(f"no service is called {', '.join(unknown)}; there are {', '.join(self._all)}")
+        return [self._all[name] for name in wanted]
 
     def _make(self) -> None:
         try:
@@ -124,13 +137,6 @@ class Services:
         if missing:
             raise Unavailable("; ".join(dict.fromkeys(missing)), code="not_installed")
         return versions
-
-
-def _kinds(names: Iterable[str]) -> list[Kind]:
-    wanted = list(dict.fromkeys(names))
-    if unknown := [name for name in wanted if name not in KINDS]:
-        raise InvalidInput(f"no service is called {', '.join(unknown)}; there are {', '.join(NAMES)}")
-    return [KINDS[name] for name in wanted]
 
 
 def _all(tasks: Sequence[Callable[[], None]], cancel: Callable[[], None]) -> None:

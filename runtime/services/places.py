@@ -63,7 +63,7 @@ def reachable(folder: Path, by: Account | None) -> None:
         mode = each.stat()
         needed = 0o100 if mode.st_uid == by.uid else 0o010 if mode.st_gid == by.gid else 0o001
         if not mode.st_mode & needed:
-            raise Unavailable(f"the user {by.name} cannot enter {each}; choose another directory for {folder}")
+            raise Unavailable(f"the user {by.name} cannot enter {each}; needed for {folder}; choose another place")
 
 
 def make_folder(folder: Path, owner: Account | None, mode: int = 0o700) -> None:

@@ -17,6 +17,7 @@ from runtime.services.model import Node, Runner
 from runtime.services.places import Account
 
 _TAIL_BYTES = 8_192
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _COMPLAINT = re.compile(r"\b(error|fatal|exception)\b", re.IGNORECASE)
 
 
@@ -39,8 +40,17 @@ def birth(pid: int) -> str:
 
 
 def alive(node: Node) -> bool:
-    """Whether the very process that was started for the node is still there."""
-    return node.pid > 0 and birth(node.pid) == node.birth
+    """Whether the very process that was started for the node is still there. One that ended leaves nothing behind then.
+
+    A child that nobody waits for would stay as a zombie, and PostgreSQL would not start again beside the one before.
+    """
+    if node.pid <= 0:
+        return False
+    now = birth(node.pid)
+    if not now:
+        with contextlib.suppress(ChildProcessError):  # somebody else's child
+            os.waitpid(node.pid, os.WNOHANG)
+    return now != "" and now == node.birth
 
 
 def start(words: Sequence[str], folder: Path, account: Account | None, log: Path) -> tuple[int, str]:
@@ -107,7 +117,7 @@ def runner(folder: Path, account: Account | None, timeout_s: float) -> Runner:
         except (OSError, subprocess.SubprocessError) as error:
             raise Unavailable(f"{program} cannot be run: {error}") from error
         if done.returncode:
-            said = _complaint(done.stderr) or _complaint(done.stdout) or "it said nothing"
+            said = _complaint(f"{done.stdout}\n{done.stderr}")
             raise Unavailable(f"{program} failed with code {done.returncode}: {said}")
         return done.stdout
 
@@ -129,12 +139,12 @@ def last_words(log: Path) -> str:
 
 def _complaint(text: str) -> str:
     """The first line that complains, as programs explain themselves after it; where none does, the last."""
-    lines = _lines(text)
-    return next((line for line in lines if _COMPLAINT.search(line)), lines[-1] if lines else "")
+    lines = _lines(text) or ["it said nothing"]
+    return next((line for line in lines if _COMPLAINT.search(line)), lines[-1])
 
 
 def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [line.strip() for line in _COLOUR.sub("", text).splitlines() if line.strip()]
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -21,9 +21,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from app.clock import engine_clock
-from app.embedded import EmbeddedEngine, Start, embedded_engine
+from app.engine import RunningEngine, running_engine
 from app.rooms import Rooms
 from app.server import Server, reachable
+from app.stores import Start
 from core.errors import HexcabError, Unavailable
 from core.geo import LatLng
 from dispatch.searches import Searches
@@ -48,12 +49,12 @@ def settings_with(**web: Any) -> Settings:
 @contextlib.asynccontextmanager
 async def engine_on(
     folder: Path, city: City, settings: Settings | None = None
-) -> AsyncIterator[tuple[EmbeddedEngine, Outside]]:
+) -> AsyncIterator[tuple[RunningEngine, Outside]]:
     """An engine in this process, and the world outside of it."""
     settings = settings or settings_with()
     with DataDir(folder) as data:
         start = Start(city, data, settings, engine_clock(data, settings.runtime.clock_speed))
-        async with embedded_engine(start) as engine:
+        async with running_engine(start) as engine:
             port = int(engine.url.rpartition(":")[2])
             outside = EngineProcess(folder, port=port, gateway_port=engine.rooms.gateway.port)
             yield engine, Outside(outside)
@@ -182,7 +183,7 @@ import app.server
 async def serve(self, sockets):
     await asyncio.sleep(0.5)
     raise OSError("too many open files")
-app.server._Uvicorn.serve = serve
+app.server.Uvicorn.serve = serve
 from app.cli import main
 sys.exit(main(sys.argv[1:]))
 """

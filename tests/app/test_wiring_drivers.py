@@ -108,7 +108,9 @@ async def test_a_suspended_driver_does_not_come_back_to_work_by_a_restart(town: 
         await town.until(lambda: town.gateway.counts().pings_logged == 1)
     await town.suspend_unheard(driver_id)
     await restart(town)
-    assert town.live.driver(driver_id).online
+    last = await town.trails.last_position(driver_id)
+    assert last is not None
+    assert last.online  # which the welcome must not believe
     async with town.app(driver_id) as app:
         assert (await app.hear("welcome"))["offers"] == []
         await come_by(town, driver_id, app)

@@ -116,7 +116,7 @@ class Town:
         transactions = TripTransactions(self.main, trips.RequestEnds())
         history = History(self.live_trips, MemoryTripArchive(), settings.trips)
         self.trips = TripDesk(DeskPorts(transactions, self.live_trips, history, self.audience), clock, settings.trips)
-        distance = trips.MatchedDistance(self.trails, cast(RouteWorkers, self.routes), self.live)
+        distance = trips.MatchedDistance(self.trails, cast(RouteWorkers, self.routes), trips.TrailsHere(self.live))
         billing = BillingPorts(
             transactions, self.live_trips, distance, trips.CityFares(settings.fares), self.audience
         )  # fmt: skip
@@ -137,7 +137,7 @@ class Town:
             papers=self.papers,
         )
         self.rides = RideDesk(ports, settings, clock, ids)
-        watch = AccountWatch(self.supply, self.rides)
+        watch = AccountWatch(self.supply, self.rides, self.elsewhere)
         self.accounts = DriverDesk(driver_work, people, watch, ids, clock)
         self.rooms = DriverRooms(self.accounts, self.rides, self.trips, self.supply, self.audience)
         self.gateway: Gateway

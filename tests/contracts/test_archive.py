@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,13 @@ import pytest
 
 from core.events import Party
 from core.geo import LatLng
+from core.ids import Ids
 from core.money import Money
+from runtime.cassandra import Cassandra
+from runtime.clocks import ManualClock
 from runtime.sql import Database
+from tests.servers.engines import cassandra_session, cassandra_settings
+from trips.adapters.cassandra import TABLES, CassandraTripArchive
 from trips.adapters.memory import MemoryTripArchive
 from trips.adapters.sqlite_archive import SqliteTripArchive, trips_by_driver
 from trips.model import QuoteTerms, Trip, TripDriver, TripStep, TripVehicle
@@ -26,14 +33,25 @@ async def resting(tmp_path: Path) -> AsyncIterator[Database]:
     await database.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def archive(request: pytest.FixtureRequest, resting: Database) -> TripArchive:
+@contextlib.asynccontextmanager
+async def in_cassandra(request: pytest.FixtureRequest) -> AsyncIterator[Cassandra]:
+    address, keyspace = request.getfixturevalue("cassandra_address"), request.getfixturevalue("keyspace")
+    async with cassandra_session(cassandra_settings(address, keyspace), TABLES) as cassandra:
+        yield cassandra
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("cassandra", marks=pytest.mark.slow)])
+async def archive(request: pytest.FixtureRequest, resting: Database) -> AsyncIterator[TripArchive]:
     if request.param == "memory":
-        return MemoryTripArchive()
-    archive = SqliteTripArchive(resting)
-    await archive.prepare()
-    await archive.prepare()  # again is harmless
-    return archive
+        yield MemoryTripArchive()
+    elif request.param == "sqlite":
+        archive = SqliteTripArchive(resting)
+        await archive.prepare()
+        await archive.prepare()  # again is harmless
+        yield archive
+    else:
+        async with in_cassandra(request) as cassandra:
+            yield CassandraTripArchive(cassandra)
 
 
 def trip(n: int, rider: str = "rdr_1", driver: str = "drv_1", **changes: Any) -> Trip:
@@ -110,3 +128,54 @@ async def test_trip_missing_from_one_table_is_not_verified(resting: Database) ->
     async with resting.transaction() as tx:
         await tx.connection.execute(trips_by_driver.delete().where(trips_by_driver.c.trip_id == "trip_0001"))
     assert await archive.verified([trip(1), trip(2)]) == [trip(2)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "row",
+    [
+        ("trips_by_trip", "trip_id = 'trip_0001'"),
+        ("trips_by_rider", "person_id = 'rdr_1' AND span = 'trip_000' AND trip_id = 'trip_0001'"),
+        ("trips_by_driver", "person_id = 'drv_1' AND span = 'trip_000' AND trip_id = 'trip_0001'"),
+    ],
+)
+async def test_in_cassandra_a_trip_missing_from_one_table_is_not_verified(
+    request: pytest.FixtureRequest, row: tuple[str, str]
+) -> None:
+    async with in_cassandra(request) as cassandra:
+        archive = CassandraTripArchive(cassandra)
+        await archive.put([trip(1), trip(2)])
+        assert await archive.verified([trip(1), trip(2)]) == [trip(1), trip(2)]
+        await cassandra.rows(f"DELETE FROM KEYSPACE.{row[0]} WHERE {row[1]}", ())
+        assert await archive.verified([trip(1), trip(2)]) == [trip(2)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("party", ["rider", "driver"])
+async def test_in_cassandra_a_trip_that_no_list_would_find_is_not_verified(
+    request: pytest.FixtureRequest, party: str
+) -> None:
+    async with in_cassandra(request) as cassandra:
+        archive = CassandraTripArchive(cassandra)
+        await archive.put([trip(1)])
+        who = {"rider": "rdr_1", "driver": "drv_1"}[party]
+        await cassandra.rows(f"DELETE FROM KEYSPACE.trip_spans WHERE party = '{party}' AND person_id = '{who}'", ())
+        assert await archive.verified([trip(1)]) == []
+
+
+@pytest.mark.parametrize(("party", "subject"), [("rider", "rdr_1"), ("driver", "drv_1")])
+async def test_a_list_goes_on_over_years(archive: TripArchive, party: Party, subject: str) -> None:
+    clock = ManualClock()
+    ids = Ids(clock, random.Random(3))
+    trips = []
+    for n in range(40):
+        clock._now += 45 * 86_400  # five years
+        trips.insert(0, trip(n, trip_id=ids.new("trip")))
+    await archive.put(random.Random(5).sample(trips, 40))
+    found: list[Trip] = []
+    while page := await archive.list_of(party, subject, found[-1].trip_id if found else None, 3):
+        found += page
+    assert found == trips
+    assert await archive.list_of(party, subject, None, 40) == trips
+    assert await archive.list_of(party, subject, "a", 40) == []
+    assert await archive.list_of(party, subject, "z", 1) == trips[:1]

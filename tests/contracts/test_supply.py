@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-import shutil
-import tempfile
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,44 +14,38 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import Unavailable
+from location import keys
 from location.adapters.memory import MemorySupply
 from location.adapters.redis import RedisSupply
 from location.model import BUSY, ONLINE, SupplyChange, SupplyRow
 from location.ports import SupplyStore
 from maps.segments import segment_of
-from runtime.valkey import LocalValkey, connect
+from runtime.redis import Client, Command, Word, connect
+from runtime.redis_settings import RedisSettings
+from tests.contracts.conftest import RedisOf
 
 _example = itertools.count()
 A, B, C = (segment_of(57.70 + step, 11.97) for step in (0.0, 0.02, 0.04))
 
 
-@pytest.fixture(params=["memory", "redis"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[SupplyStore]:
-    if request.param == "memory":
-        yield MemorySupply()
-        return
-    folder = Path(tempfile.mkdtemp(prefix="hx"))  # short: a unix socket's path is limited
-    server = LocalValkey(folder / "s")
-    await server.start()
-    client = connect(server.url)
-    try:
-        yield RedisSupply(client)
-    finally:
-        await client.aclose()
-        await server.stop()
-        shutil.rmtree(folder)
+KINDS = ["memory", "embedded", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("redis", "cluster"))]
+
+
+@pytest.fixture(params=KINDS)
+async def store(request: pytest.FixtureRequest, redis_of: RedisOf) -> SupplyStore:
+    return MemorySupply() if request.param == "memory" else RedisSupply(await redis_of(request.param))
 
 
 def row(seen_at: float = 100.0, lat: float = 57.7, flags: int = ONLINE) -> SupplyRow:
     return SupplyRow(lat, 11.97, 90.0, 8.5, seen_at, 42.0, flags, b"standard")
 
 
-def put(driver_id: str, segment: int, previous: int = 0, seen_at: float = 100.0) -> SupplyChange:
-    return SupplyChange(driver_id, segment, previous, row(seen_at))
+def put(driver_id: str, segment: int, previous: int = 0, seen_at: float = 100.0, epoch: int = 1) -> SupplyChange:
+    return SupplyChange(driver_id, segment, previous, row(seen_at), epoch)
 
 
-def leave(driver_id: str, previous: int = 0) -> SupplyChange:
-    return SupplyChange(driver_id, 0, previous, None)
+def leave(driver_id: str, previous: int = 0, epoch: int = 1) -> SupplyChange:
+    return SupplyChange(driver_id, 0, previous, None, epoch)
 
 
 async def members(store: SupplyStore, *segments: int) -> list[str]:
@@ -61,7 +53,7 @@ async def members(store: SupplyStore, *segments: int) -> list[str]:
 
 
 async def test_a_driver_is_found_in_its_segment_with_everything_that_was_written(store: SupplyStore) -> None:
-    await store.apply([SupplyChange("drv_1", A, 0, row(flags=ONLINE | BUSY)), put("drv_2", B)])
+    await store.apply([SupplyChange("drv_1", A, 0, row(flags=ONLINE | BUSY), 1), put("drv_2", B)])
     rows = await store.in_segments([A])
     assert rows.driver_ids == ["drv_1"]
     assert rows.segment.tolist() == [A]
@@ -72,7 +64,7 @@ async def test_a_driver_is_found_in_its_segment_with_everything_that_was_written
 
 
 async def test_unknown_heading_and_vehicle_stay_unknown(store: SupplyStore) -> None:
-    await store.apply([SupplyChange("drv_1", A, 0, SupplyRow(1.0, 2.0, math.nan, math.nan, 1.0, 0.0, ONLINE, b""))])
+    await store.apply([SupplyChange("drv_1", A, 0, SupplyRow(1.0, 2.0, math.nan, math.nan, 1.0, 0.0, ONLINE, b""), 1)])
     rows = await store.in_segments([A])
     assert np.isnan([rows.heading[0], rows.speed[0]]).all()
     assert rows.vehicle == [""]
@@ -87,7 +79,7 @@ async def test_a_moving_driver_stands_in_one_segment_only(store: SupplyStore) ->
 
 async def test_a_row_is_renewed_in_place(store: SupplyStore) -> None:
     await store.apply([put("drv_1", A)])
-    await store.apply([SupplyChange("drv_1", A, A, row(101.0, lat=57.71, flags=BUSY | ONLINE))])
+    await store.apply([SupplyChange("drv_1", A, A, row(101.0, lat=57.71, flags=BUSY | ONLINE), 1)])
     rows = await store.in_segments([A])
     assert (rows.lat.tolist(), rows.seen_at.tolist(), rows.flags.tolist()) == ([57.71], [101.0], [3])
 
@@ -193,7 +185,7 @@ async def test_a_reader_beside_a_writer_never_misses_a_driver_nor_sees_one_twice
 
 
 async def test_a_redis_that_is_away_is_unavailable() -> None:
-    client = connect("unix:///nonexistent/socket")
+    client = connect(RedisSettings(url="unix:///nonexistent/socket"))
     away = RedisSupply(client)
     for call in (away.apply([put("drv_1", A)]), away.in_segments([A]), away.count([A]), away.expire(1.0)):
         with pytest.raises(Unavailable):
@@ -217,3 +209,144 @@ async def test_the_occupied_segments_are_those_in_which_somebody_stands(store: S
     assert sorted(await store.occupied()) == sorted([A, B])
     await store.apply([leave("drv_3", previous=B)])
     assert await store.occupied() == [A]
+
+
+async def test_an_older_host_neither_moves_nor_renews_nor_removes_a_driver_of_a_newer_one(store: SupplyStore) -> None:
+    await store.apply([put("drv_1", A, seen_at=100.0, epoch=4)])
+    await store.apply([put("drv_1", B, seen_at=101.0, epoch=5)])
+    for stale in (put("drv_1", C, A, 102.0, epoch=4), put("drv_1", B, 0, 102.0, epoch=4), leave("drv_1", A, epoch=4)):
+        assert await store.apply([stale]) == [stale]
+        rows = await store.in_segments([A, B, C])
+        assert (rows.driver_ids, rows.segment.tolist(), rows.seen_at.tolist()) == (["drv_1"], [B], [101.0])
+    assert await store.apply([put("drv_1", B, B, 103.0, epoch=5)]) == []
+
+
+async def test_an_older_host_does_not_bring_back_who_was_taken_out_by_a_newer_one(store: SupplyStore) -> None:
+    await store.apply([put("drv_1", A, epoch=4)])
+    await store.apply([put("drv_1", A, epoch=5), put("drv_2", A)])
+    await store.apply([leave("drv_1", A, epoch=5)])
+    stale = put("drv_1", A, A, 101.0, epoch=4)
+    assert await store.apply([stale, put("drv_2", B, A)]) == [stale], "the others of the tick are written"
+    assert await members(store, A, B) == ["drv_2"]
+    assert await store.apply([put("drv_1", A, epoch=5)]) == []
+    assert await members(store, A) == ["drv_1"]
+
+
+async def test_a_driver_who_was_taken_out_does_not_expire_once_more(store: SupplyStore) -> None:
+    await store.apply([put("drv_1", A), put("drv_2", A)])
+    await store.apply([leave("drv_1", A)])
+    assert await store.expire(1_000.0) == ["drv_2"]
+    assert await store.occupied() == []
+
+
+async def test_many_drivers_of_one_segment_are_written_and_taken_out(store: SupplyStore) -> None:
+    await store.apply([put(f"drv_{n}", A) for n in range(2_500)])
+    assert await store.count([A]) == [2_500]
+    await store.apply([put(f"drv_{n}", B, A, 101.0) if n % 2 else leave(f"drv_{n}", A) for n in range(2_500)])
+    assert await store.count([A, B]) == [0, 1_250]
+
+
+steps = st.lists(st.tuples(st.integers(1, 2), st.sampled_from([0, A, B, C])), max_size=30)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=steps)
+async def test_whatever_two_hosts_write_the_newer_one_is_what_is_shown(
+    store: SupplyStore, steps: list[tuple[int, int]]
+) -> None:
+    driver_id = f"drv_two_{next(_example)}"
+    written = {1: 0, 2: 0}  # by epoch, where the host of it has put the driver
+    held: tuple[int, int] | None = None
+    for at, (epoch, segment) in enumerate(steps):
+        previous = written[epoch]
+        change = put(driver_id, segment, previous, float(at), epoch) if segment else leave(driver_id, previous, epoch)
+        refused = await store.apply([change])
+        written[epoch] = segment
+        assert bool(refused) == (held is not None and held[0] > epoch)
+        if not refused and (segment or held):
+            held = (epoch, segment)
+    rows = await store.in_segments([A, B, C])
+    shown = [int(at) for who, at in zip(rows.driver_ids, rows.segment, strict=True) if who == driver_id]
+    assert shown == ([held[1]] if held and held[1] else [])
+
+
+@pytest.mark.parametrize("kind", ["embedded", *KINDS[2:]])
+async def test_a_row_that_a_killed_host_has_left_behind_is_swept_by_the_writes_of_others(
+    kind: str, redis_of: RedisOf
+) -> None:
+    client = await redis_of(kind)
+    redis_supply = RedisSupply(client)
+    await redis_supply.apply([put("drv_1", A, seen_at=100.0)])
+    for shard in range(keys.SHARDS):  # as after a write that reached the segment alone
+        await client.ask("DEL", keys.whereabouts(shard))
+        await client.ask("DEL", keys.seen(shard))
+    assert await redis_supply.expire(1e6) == []
+    assert await members(redis_supply, A) == ["drv_1"]
+    await redis_supply.apply([put(f"drv_new_{n}", A, seen_at=2_000.0) for n in range(3)])
+    assert await members(redis_supply, A) == [f"drv_new_{n}" for n in range(3)]
+    assert 0 < await client.ask("TTL", keys.rows(A)) <= 3_600
+
+
+@pytest.mark.parametrize("kind", ["embedded", *KINDS[2:]])
+async def test_what_an_older_host_writes_too_late_it_takes_back_when_it_hears_of_the_newer_one(
+    kind: str, redis_of: RedisOf
+) -> None:
+    client = await redis_of(kind)
+    older, newer = RedisSupply(Late(client)), RedisSupply(client)
+    await older.apply([put("drv_1", A, epoch=4)])
+    late = asyncio.create_task(older.apply([put("drv_1", B, A, 101.0, epoch=4)]))
+    await Late.of(older).asked.wait()  # it was asked whether it may write, and is slow to do so
+    await newer.apply([put("drv_1", C, 0, 102.0, epoch=5)])
+    Late.of(older).gate.set()
+    assert await late == []
+    assert (await newer.of_driver("drv_1")).segment.tolist() == [C]
+    refused = await older.apply([put("drv_1", B, B, 103.0, epoch=4)])
+    assert [each.driver_id for each in refused] == ["drv_1"]
+    assert await newer.count([A, B, C]) == [0, 0, 1]
+
+
+@pytest.mark.parametrize("kind", ["embedded", *KINDS[2:]])
+async def test_what_an_older_host_writes_too_late_does_not_replace_the_row_of_a_newer_one(
+    kind: str, redis_of: RedisOf
+) -> None:
+    client = await redis_of(kind)
+    older, newer = RedisSupply(Late(client)), RedisSupply(client)
+    await older.apply([put("drv_1", A, epoch=4)])
+    late = asyncio.create_task(older.apply([put("drv_1", B, A, 101.0, epoch=4)]))
+    await Late.of(older).asked.wait()
+    await newer.apply([put("drv_1", B, 0, 102.0, epoch=5)])
+    Late.of(older).gate.set()
+    await late
+    rows = await newer.in_segments([A, B])
+    assert (rows.driver_ids, rows.seen_at.tolist()) == (["drv_1"], [102.0])
+    await older.apply([leave("drv_1", B, epoch=4)])
+    assert await members(newer, A, B) == ["drv_1"]
+
+
+class Late:
+    """A client whose second call of the second change waits for a gate."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._calls = 0
+        self.asked = asyncio.Event()
+        self.gate = asyncio.Event()
+
+    @staticmethod
+    def of(supply: RedisSupply) -> Late:
+        client = supply._client
+        assert isinstance(client, Late)
+        return client
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        self._calls += bool(commands)
+        if self._calls == 4:  # placed, written; placed, and now
+            self.asked.set()
+            await self.gate.wait()
+        return await self._client.send(commands)
+
+    async def ask(self, *command: Word) -> Any:
+        return await self._client.ask(*command)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()

@@ -31,7 +31,7 @@ from dispatch.model import (
     RideRequest,
     SupplyRows,
 )
-from dispatch.ports import Ports, Store
+from dispatch.ports import Ports, SharedClaims, Store
 from dispatch.searches import ONE_LANE, LaneOf, one_lane
 from dispatch.service import RideDesk
 from maps import segments
@@ -253,6 +253,7 @@ class World:
         self.travel = FakeTravel()
         self.delivery = FakeDelivery()
         self.quotes = FakeQuotes()
+        self.claims: SharedClaims | None = None  # as one process has it
         self.request_ids: list[str] = []
         self.store = self.kind.store
         self._ids = Ids(self.clock, random.Random(5))
@@ -261,7 +262,14 @@ class World:
 
     def new_desk(self, lane_of: LaneOf = one_lane) -> RideDesk:
         ports = Ports(
-            self.store, self.supply, self.travel, FakeProfiles(), self.delivery, self.quotes, self.trips.papers
+            self.store,
+            self.supply,
+            self.travel,
+            FakeProfiles(),
+            self.delivery,
+            self.quotes,
+            self.trips.papers,
+            self.claims,
         )
         return RideDesk(ports, self.settings, self.clock, self._ids, lane_of=lane_of)
 

@@ -52,6 +52,9 @@ class EngineProcess:
     gateway_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     home: Path | None = None  # of city packs
+    role: str = "all"
+    ready: str = ""  # whose 200 says that it is ready; empty: /readyz of the API
+    environment: dict[str, str] = field(default_factory=dict)  # besides ours
 
     @property
     def url(self) -> str:
@@ -68,6 +71,8 @@ class EngineProcess:
     def command(self) -> list[str]:
         words = [*HEXCAB, "serve", "--city", self.city, "--data-dir", str(self.data_dir)]
         words += ["--port", str(self.port), "--gateway-port", str(self.gateway_port)]
+        if self.role != "all":
+            words += ["--role", self.role]
         if self.settings:
             file = self.data_dir.parent / f"{self.data_dir.name}.toml"
             lines = [
@@ -87,7 +92,7 @@ class EngineProcess:
                 if process.poll() is not None:
                     raise AssertionError(f"the engine ended with {process.returncode}:\n{self.last_words()}")
                 try:
-                    if (await client.get(f"{self.url}/readyz")).status_code == 200:
+                    if (await client.get(self.ready or f"{self.url}/readyz")).status_code == 200:
                         return
                 except httpx.TransportError:
                     pass
@@ -118,7 +123,7 @@ class EngineProcess:
             raise
 
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, **({"HEXCAB_HOME": str(self.home)} if self.home else {})}
+        return {**os.environ, **({"HEXCAB_HOME": str(self.home)} if self.home else {}), **self.environment}
 
     async def metric(self, name: str) -> float:
         """The value of an unlabelled metric."""

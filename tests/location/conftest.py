@@ -16,14 +16,17 @@ from core.errors import Forbidden, Unauthorized, Unavailable
 from location.adapters.memory import MemorySupply, MemoryTrail
 from location.gateway import Gateway, GatewayParts
 from location.live import LiveDrivers
-from location.model import DriverState, TrailPoint
+from location.model import DriverState, LastPosition, TrailPoint
+from location.ports import Roll, SupplyStore, UseTicket
 from location.supply import Supply
 from maps.segments import segment_of
 from runtime.auth import Identity
 from runtime.clocks import ManualClock
 from runtime.settings import LocationSettings
 
-QUICK = LocationSettings(tick_s=0.01, ack_every_s=0.03, idle_trail_s=0.02, close_grace_s=0.3)
+QUICK = LocationSettings(
+    tick_s=0.01, ack_every_s=0.03, idle_trail_s=0.02, trail_retry_s=0.02, last_position_wait_s=0.1, close_grace_s=0.3
+)
 
 
 class GatedTrail(MemoryTrail):
@@ -45,6 +48,12 @@ class GatedTrail(MemoryTrail):
         if self.away:
             raise Unavailable("away")
         await super().append(points)
+
+    async def last_position(self, driver_id: str) -> LastPosition | None:
+        await self.gate.wait()
+        if self.away:
+            raise Unavailable("away")
+        return await super().last_position(driver_id)
 
 
 class FakeDesk:
@@ -146,13 +155,22 @@ class App:
 class Street:
     """A gateway and all that is around it."""
 
-    def __init__(self, clock: ManualClock, settings: LocationSettings) -> None:
+    def __init__(
+        self,
+        clock: ManualClock,
+        settings: LocationSettings,
+        *,
+        store: SupplyStore | None = None,
+        roll: Roll | None = None,
+        use_ticket: UseTicket | None = None,
+    ) -> None:
         self.clock = clock
         self.settings = settings
+        self.roll, self.use_ticket = roll, use_ticket
         self.desk = FakeDesk()
         self.trail = GatedTrail()
         self.live = LiveDrivers()
-        self.store = MemorySupply()
+        self.store = store or MemorySupply()
         self.supply = Supply(self.live, self.store, clock, fresh_s=settings.fresh_s)
         self.gateway = self.new_gateway()
 
@@ -166,18 +184,29 @@ class Street:
             settings=self.settings,
             segment_of=segment_of,
             inside=lambda lat, lng: lat < 80,
+            use_ticket=self.use_ticket,
+            roll=self.roll,
         )
         return Gateway(parts, "127.0.0.1", port)
 
     @contextlib.asynccontextmanager
     async def app(
-        self, driver_id: str = "drv_1", *, binary: bool = False, welcome: bool = True, **options: Any
+        self,
+        driver_id: str = "drv_1",
+        *,
+        binary: bool = False,
+        welcome: bool = True,
+        ticket: str | None = None,
+        **options: Any,
     ) -> AsyncIterator[App]:
         headers = {"Authorization": f"Bearer driver:{driver_id}"}
         options = {"additional_headers": headers, "compression": None, "ping_interval": None} | options
         if binary:
             options["subprotocols"] = ["hexcab.v1.msgpack"]
-        async with connect(f"ws://127.0.0.1:{self.gateway.port}/v1/driver/ws", **options) as socket:
+        query = f"?ticket={ticket}" if ticket else ""
+        if ticket:
+            del options["additional_headers"]
+        async with connect(f"ws://127.0.0.1:{self.gateway.port}/v1/driver/ws{query}", **options) as socket:
             app = App(socket, binary)
             if welcome:
                 assert (await app.hear())["type"] == "welcome"

@@ -11,7 +11,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from core.errors import Conflict, Forbidden, InvalidInput, Unavailable
-from location.model import DriverState
+from location.messages import Position
+from location.model import DriverState, TrailPoint
 from runtime.settings import LocationSettings
 
 
@@ -178,6 +179,32 @@ async def test_a_client_goes_on_from_last_seq_after_a_restart_of_the_engine(stre
     assert (await street.trail.track("drv_1", 0, 2**60)).seq.tolist() == [1, 2, 3]
 
 
+async def test_a_client_goes_on_from_what_another_host_logged_meanwhile(street: Any) -> None:
+    async with street.app() as app:
+        await app.say("ping", **street.at(1))
+        await app.acked(1)
+    at = street.at(7)
+    await street.trail.append([TrailPoint("drv_1", None, False, Position(7, at["ts"], at["lat"], at["lng"]))])
+    async with street.app(welcome=False) as app:
+        assert (await app.hear("welcome"))["last_seq"] == 7
+        await app.say("pings", items=[street.at(7), street.at(8)])
+        await app.acked(8)
+    assert street.gateway.counts().pings_dropped["duplicate"] == 1
+
+
+async def test_a_log_that_is_away_or_hangs_does_not_hold_up_the_welcome(street: Any) -> None:
+    async with street.app() as app:
+        await app.say("ping", **street.at(1))
+        await app.acked(1)
+    street.trail.away = True
+    async with street.app(welcome=False) as app:
+        assert (await app.hear("welcome"))["last_seq"] == 1
+    street.trail.away = False
+    street.trail.gate.clear()
+    async with street.app(welcome=False) as app:
+        assert (await app.hear("welcome"))["last_seq"] == 1
+
+
 async def test_a_desk_that_is_away_closes_with_try_again(street: Any) -> None:
     street.desk.errors["state"] = Unavailable("the SQL store did not answer")
     async with street.app(welcome=False) as app:
@@ -318,7 +345,9 @@ async def test_pings_of_a_trip_wait_for_a_trail_log_that_is_away(street: Any) ->
 class TestTrailQueue:
     @pytest.fixture
     def location_settings(self) -> LocationSettings:
-        return LocationSettings(tick_s=0.01, ack_every_s=0.03, trail_queue=3, trail_batch=2, close_grace_s=0.3)
+        return LocationSettings(
+            tick_s=0.01, ack_every_s=0.03, trail_queue=3, trail_batch=2, trail_retry_s=0.02, close_grace_s=0.3
+        )
 
     async def test_a_full_queue_turns_the_driver_away_and_loses_nothing(self, street: Any) -> None:
         street.supply.set_busy("drv_1", "trip_1")
@@ -340,12 +369,25 @@ class TestTrailQueue:
             await app.say("pings", items=[street.at(seq) for seq in range(1, 6)])
             await app.acked(5)
         assert street.gateway.counts().idle_pings_lost == 2
+        assert street.gateway.counts().trip_pings_refused == 0
+
+    async def test_an_outage_is_noted_with_what_was_not_taken_and_ends_by_itself(self, street: Any) -> None:
+        street.supply.set_busy("drv_1", "trip_1")
+        street.trail.away = True
+        async with street.app() as app:
+            await app.say("pings", items=[street.at(seq) for seq in range(1, 6)])
+            assert await app.closed() == 1013
+        await street.until(lambda: street.gateway.counts().trail_away)
+        assert street.gateway.counts().trip_pings_refused == 1
+        street.trail.away = False
+        await street.until(lambda: not street.gateway.counts().trail_away)
+        assert street.gateway.counts().pings_waiting == 0
 
 
 class TestNoTicks:
     @pytest.fixture
     def location_settings(self) -> LocationSettings:
-        return LocationSettings(tick_s=30.0, close_grace_s=0.3)
+        return LocationSettings(tick_s=30.0, close_grace_s=0.3, complete_wait_s=0.1)
 
     async def test_a_trip_is_completed_only_after_the_pings_sent_before_are_durable(self, street: Any) -> None:
         durable: list[int] = []
@@ -371,6 +413,18 @@ class TestNoTicks:
             await app.say("complete", trip_id="trip_1")
             await street.until(lambda: ("complete", "drv_1", "trip_1") in street.desk.calls)
         assert street.live.undurable == {"trip_1": 1}
+
+    async def test_a_log_that_hangs_does_not_hold_up_the_end_of_a_trip_for_long(self, street: Any) -> None:
+        street.supply.set_busy("drv_1", "trip_1")
+        async with street.app() as app:
+            street.trail.gate.clear()
+            await app.say("ping", **street.at(1))
+            await app.say("complete", trip_id="trip_1")
+            await street.until(lambda: ("complete", "drv_1", "trip_1") in street.desk.calls)
+            assert street.live.undurable == {"trip_1": 1}
+            street.trail.gate.set()
+        await street.gateway.drain()
+        assert (await street.trail.of_trip("trip_1")).seq.tolist() == [1]
 
 
 # commands

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InvalidInput, Unavailable
-from location.adapters.memory import MemorySupply
+from location.adapters.memory import MemoryPositions, MemorySupply
 from location.area import ServiceArea
 from location.live import LiveDrivers
 from location.messages import Position
 from location.model import BUSY, ONLINE, LastPosition, SupplyChange
+from location.presence import OneHost
 from location.supply import Supply
 from runtime.clocks import ManualClock
 
@@ -30,12 +31,12 @@ class Store(MemorySupply):
         self.told: list[SupplyChange] = []
         self.away = False
 
-    async def apply(self, changes: Sequence[SupplyChange]) -> None:
+    async def apply(self, changes: Sequence[SupplyChange]) -> list[SupplyChange]:
         if self.away:
             await super().apply(changes[: len(changes) // 2])  # the outage comes in the middle
             raise Unavailable("away")
         self.told.extend(changes)
-        await super().apply(changes)
+        return await super().apply(changes)
 
 
 class Town:
@@ -45,8 +46,11 @@ class Town:
         self.clock = clock
         self.live = LiveDrivers()
         self.store = Store()
-        self.supply = Supply(self.live, self.store, clock, fresh_s=30.0)
+        self.positions = MemoryPositions(100)
+        self.supply = Supply(self.live, self.store, clock, fresh_s=30.0, stream=self.positions)
         self._seq = 0
+        self.hosts = OneHost(clock)
+        self.hosts.listen(self)
 
     def ping(self, driver_id: str, segment: int = A, *, age_s: float = 0.0) -> None:
         self._seq += 1
@@ -54,8 +58,19 @@ class Town:
         at = Position(self._seq, int((now - age_s) * 1000), 57.7, 11.97)
         self.live.move(self.live.driver(driver_id), at, segment, now)
 
-    def come(self, driver_id: str, segment: int = A) -> None:
+    def owns(self, driver_id: str, epoch: int) -> None:
+        self.live.own(driver_id, epoch)
+
+    def lost(self, driver_id: str, epoch: int) -> None: ...
+
+    def gone(self, driver_id: str) -> None: ...
+
+    def connect(self, driver_id: str) -> None:
         self.live.set_connected(driver_id, True)
+        self.hosts.join(driver_id)
+
+    def come(self, driver_id: str, segment: int = A) -> None:
+        self.connect(driver_id)
         self.supply.set_online(driver_id, True)
         self.ping(driver_id, segment)
 
@@ -74,7 +89,7 @@ def town(clock: ManualClock) -> Town:
 
 
 async def test_online_without_a_ping_is_not_supply(town: Town) -> None:
-    town.live.set_connected("drv_1", True)
+    town.connect("drv_1")
     town.supply.set_online("drv_1", True)
     assert await town.shown() == {}
     town.ping("drv_1")
@@ -82,7 +97,7 @@ async def test_online_without_a_ping_is_not_supply(town: Town) -> None:
 
 
 async def test_pings_without_going_online_are_not_supply(town: Town) -> None:
-    town.live.set_connected("drv_1", True)
+    town.connect("drv_1")
     town.ping("drv_1")
     assert await town.shown() == {}
 
@@ -99,7 +114,7 @@ async def test_an_idle_driver_who_disconnects_leaves_and_is_shown_again_after_a_
     await town.shown()
     town.live.set_connected("drv_1", False)
     assert await town.shown() == {}
-    town.live.set_connected("drv_1", True)
+    town.connect("drv_1")
     assert await town.shown() == {}
     town.ping("drv_1", B)
     assert await town.shown() == {"drv_1": (B, ONLINE)}
@@ -137,9 +152,9 @@ async def test_a_tick_tells_only_what_changed_and_names_the_segment_left(town: T
     town.ping("drv_2", B)
     town.ping("drv_1", A)
     await town.supply.flush()
-    assert [(each.driver_id, each.segment, each.previous, each.moved) for each in town.store.told] == [
-        ("drv_2", B, A, True),
-        ("drv_1", A, A, False),
+    assert [(each.driver_id, each.segment, each.previous) for each in town.store.told] == [
+        ("drv_2", B, A),
+        ("drv_1", A, A),
     ]
 
 
@@ -181,7 +196,7 @@ async def test_a_phone_that_is_ahead_is_seen_now_and_no_later(town: Town) -> Non
 
 
 async def test_a_driver_whose_pings_are_all_old_stays_out_of_the_store(town: Town) -> None:
-    town.live.set_connected("drv_1", True)
+    town.connect("drv_1")
     town.supply.set_online("drv_1", True)
     for _ in range(20):
         town.ping("drv_1", age_s=31)
@@ -215,6 +230,18 @@ async def test_after_an_outage_of_the_store_everything_is_told_again(town: Town,
     assert await town.shown() == {f"drv_{number}": (B, ONLINE) for number in range(1, drivers)}
 
 
+async def test_followers_hear_of_who_moved_whether_the_store_takes_it_or_not(town: Town) -> None:
+    town.come("drv_0")
+    town.come("drv_1")
+    await town.supply.flush()
+    town.positions.latest.clear()
+    town.store.away = True
+    town.ping("drv_1", B)
+    await town.supply.flush()
+    assert {driver: change.segment for driver, change in town.positions.latest.items()} == {"drv_1": B}
+    assert await Supply(town.live, MemorySupply(), town.clock, fresh_s=30.0).flush() == 1  # nobody has to follow
+
+
 async def test_the_vehicle_class_reaches_the_store_and_a_long_one_is_refused(town: Town) -> None:
     town.come("drv_1")
     town.supply.set_vehicle("drv_1", "premium")
@@ -225,13 +252,25 @@ async def test_the_vehicle_class_reaches_the_store_and_a_long_one_is_refused(tow
 
 
 async def test_a_restarted_engine_goes_on_from_the_last_position_and_shows_nobody(town: Town) -> None:
-    town.live.restore([LastPosition("drv_1", 17, 1_000, 57.7, 11.97, None, None, True, None)])
+    town.live.restore(LastPosition("drv_1", 17, 1_000, 57.7, 11.97, None, None, True, None))
     driver = town.live.driver("drv_1")
     assert (driver.safe_seq, driver.ts, driver.lat) == (17, 1_000, 57.7)
-    town.live.set_connected("drv_1", True)
+    town.connect("drv_1")
     assert await town.shown() == {}
     town.ping("drv_1")
     assert await town.shown() == {"drv_1": (A, ONLINE)}
+
+
+async def test_a_driver_who_was_on_another_host_goes_on_from_there_and_an_older_position_changes_nothing(
+    town: Town,
+) -> None:
+    town.come("drv_1")
+    here = town.live.driver("drv_1").ts
+    town.live.restore(LastPosition("drv_1", 90, here - 1, 1.0, 1.0, None, None, False, None))
+    assert await town.shown() == {"drv_1": (A, ONLINE)}
+    town.live.restore(LastPosition("drv_1", 90, here + 60_000, 57.8, 11.98, None, None, False, None))
+    driver = town.live.driver("drv_1")
+    assert (driver.seq, driver.ts, driver.lat, driver.online, driver.placed) == (90, here + 60_000, 57.8, False, False)
 
 
 corners = st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), min_size=3, max_size=8)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
-import scipy.sparse as sparse
 from hypothesis import strategies as st
-from scipy.sparse.csgraph import dijkstra
 
 from core.geo import FloatArray, LatLng
 from maps.roads import NO_EDGE, RoadGraph
 from maps.snap import METRES_PER_DEGREE, Snaps, lengths_along
+from maps.turns import Turns, forbid
 
 ORIGIN = LatLng(57.7, 11.97)
+_LONGEST_WAY = 4  # edges of a forbidden way
 _STEP = 0.001  # degrees between neighbouring lattice places: about 110 m north, 60 m east
 
 
@@ -102,45 +102,98 @@ def places_near(draw: st.DrawFn, count: int) -> tuple[FloatArray, FloatArray]:
     return ORIGIN.lat + offsets[:, 0], ORIGIN.lng + offsets[:, 1]
 
 
-def reference_seconds(roads: RoadGraph, origins: Snaps, end: Snaps) -> FloatArray:
-    """Travel times by another way: the end and every origin become nodes of the graph, and scipy finds the rest.
+@dataclass(frozen=True)
+class Rules:
+    """The milliseconds of each allowed turn, by its two edges, and ways that nobody may drive to their end."""
 
-    Each street with a point on it gets a chain of shorter edges, so partial edges and one street for both ends need no
-    rule.
+    ms: dict[tuple[int, int], int]
+    ways: list[tuple[int, ...]]
+
+    def turns(self, roads: RoadGraph) -> Turns:
+        """The same as what an index takes."""
+        pairs = np.array(sorted(self.ms), dtype=np.int32).reshape(-1, 2)
+        ms = np.array([self.ms[before, after] for before, after in pairs.tolist()], dtype=np.int32)
+        edges = np.arange(roads.edge_count, dtype=np.int32)
+        return forbid(Turns(edges, pairs[:, 0].copy(), pairs[:, 1].copy(), ms), self.ways)
+
+
+@st.composite
+def rules(draw: st.DrawFn, roads: RoadGraph) -> Rules:
+    """Some turns forbidden, the others at a price, and a few longer ways forbidden."""
+    pairs = [(b, a) for b in range(roads.edge_count) for a in range(roads.edge_count) if roads.head[b] == roads.tail[a]]
+    prices = draw(st.lists(st.sampled_from([-1, 0, 0, 700, 5_000]), min_size=len(pairs), max_size=len(pairs)))
+    ms = {pair: price for pair, price in zip(pairs, prices, strict=True) if price >= 0}
+    ways: list[tuple[int, ...]] = []
+    for _ in range(draw(st.integers(0, 4)) if ms else 0):
+        way = list(draw(st.sampled_from(sorted(ms))))
+        for _ in range(draw(st.integers(0, 2))):
+            onward = [after for before, after in sorted(ms) if before == way[-1]]
+            if onward:
+                way.append(draw(st.sampled_from(onward)))
+        ways.append(tuple(way))
+    return Rules(ms, ways)
+
+
+def reference(
+    roads: RoadGraph, rules: Rules, seconds: FloatArray, origin: Snaps, ends: Snaps
+) -> list[tuple[float, float]]:
+    """Milliseconds and metres to each end by a plain search that remembers the edges it drove.
+
+    Both are inf where there is no way; of ways that are equally fast the shortest counts.
     """
-    count = roads.node_count
-    on_street: dict[int, list[tuple[float, int]]] = {}
-    for row, (edge, share) in enumerate(
-        zip(
-            [*origins.edge.tolist(), int(end.edge[0])],
-            [*origins.fraction.tolist(), float(end.fraction[0])],
-            strict=True,
-        )
-    ):
-        if edge != NO_EDGE:
-            on_street.setdefault(edge, []).append((share, count + row))
-    weights: dict[tuple[int, int], float] = {}
+    ms = [np.inf if np.isinf(time) else max(1.0, float(np.rint(1000 * time))) for time in seconds.tolist()]
+    metres = np.rint(100 * roads.metres) / 100
+    wanted = [_options(roads, ends, row, arriving=True) for row in range(len(ends))]
+    best = [(np.inf, np.inf)] * len(ends)
+    queue: list[tuple[float, float, tuple[int, ...]]] = []
 
-    def link(tail: int, head: int, seconds: float) -> None:
-        weights[tail, head] = min(seconds, weights.get((tail, head), np.inf))
+    def enter(cost: tuple[float, float], way: tuple[int, ...], start: float) -> None:
+        edge = way[-1]
+        for row, options in enumerate(wanted):
+            for share in (share for on, share in options if on == edge and share >= start and ms[edge] < np.inf):
+                part = share - start
+                best[row] = min(best[row], (cost[0] + part * ms[edge], cost[1] + part * metres[edge]))
+        rest = 1.0 - start
+        if ms[edge] < np.inf:
+            heapq.heappush(queue, (cost[0] + rest * ms[edge], cost[1] + rest * metres[edge], way))
 
-    for edge in roads.lone_edges().tolist():
-        tail, head, back = int(roads.tail[edge]), int(roads.head[edge]), int(roads.opposite[edge])
-        chain = [(0.0, tail), *sorted(on_street.get(edge, [])), (1.0, head)]
-        for (share, here), (next_share, there) in pairwise(chain):
-            link(here, there, (next_share - share) * roads.seconds[edge])
-            if next_share == share:  # the same place, or a junction
-                link(there, here, 0.0)
-            if back != NO_EDGE:
-                link(there, here, (next_share - share) * roads.seconds[back])
-    size = count + len(origins) + 1
-    keys = np.array(list(weights))
-    # scipy takes a stored zero for no edge at all
-    matrix = sparse.csr_matrix(
-        (np.maximum(list(weights.values()), 1e-12), (keys[:, 0], keys[:, 1])), shape=(size, size)
-    )
-    times = dijkstra(matrix.T.tocsr(), indices=size - 1)[count : count + len(origins)]
-    return np.where(origins.edge == NO_EDGE, np.inf, times)
+    for edge, share in _options(roads, origin, 0, arriving=False):
+        enter((0.0, 0.0), (edge,), share)
+    seen: set[tuple[int, ...]] = set()
+    while queue:
+        cost_ms, cost_m, way = heapq.heappop(queue)
+        if way in seen:
+            continue
+        seen.add(way)
+        for (before, after), price in rules.ms.items():
+            driven = (*way, after)[-_LONGEST_WAY:]
+            if before == way[-1] and not any(driven[-len(ban) :] == ban for ban in rules.ways):
+                enter((cost_ms + price, cost_m), driven, 0.0)
+    here = _node_of(roads, origin, 0)
+    return [
+        (0.0, 0.0) if here is not None and here == _node_of(roads, ends, row) else found
+        for row, found in enumerate(best)
+    ]
+
+
+def _node_of(roads: RoadGraph, points: Snaps, row: int) -> int | None:
+    edge, share = int(points.edge[row]), float(points.fraction[row])
+    if edge == NO_EDGE or 1e-9 < share < 1 - 1e-9:
+        return None
+    return int(roads.tail[edge] if share <= 1e-9 else roads.head[edge])
+
+
+def _options(roads: RoadGraph, points: Snaps, row: int, *, arriving: bool) -> list[tuple[int, float]]:
+    """On which edges, at which share of them, a point can be left or reached."""
+    edge, share = int(points.edge[row]), float(points.fraction[row])
+    if edge == NO_EDGE:
+        return []
+    node = _node_of(roads, points, row)
+    if node is not None:
+        at = roads.head if arriving else roads.tail
+        return [(int(each), float(arriving)) for each in np.flatnonzero(at == node)]
+    back = int(roads.opposite[edge])
+    return [(edge, share)] + ([(back, 1.0 - share)] if back != NO_EDGE else [])
 
 
 def place_of(roads: RoadGraph, snaps: Snaps, row: int = 0) -> LatLng:

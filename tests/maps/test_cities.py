@@ -15,7 +15,7 @@ from cities import bundled_pbf
 from core.errors import BadFile, Conflict, InvalidInput, NotFound, Unavailable
 from core.geo import LatLng
 from maps.cities import City, CityBuild, build_city, list_cities, load_city, show_city
-from maps.packs import MANIFEST_FILE, current_version
+from maps.packs import MANIFEST_FILE, PART_FILES, current_version
 from runtime.home import default_home
 from runtime.settings import MapSettings
 from tests.maps.towns import CORNERS, write_town
@@ -151,7 +151,7 @@ def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
             attempt()
 
 
-@pytest.mark.parametrize("file", ["graph.npz", "tiles.tar", "valhalla.json", "manifest.json"])
+@pytest.mark.parametrize("file", [*PART_FILES, "tiles.tar", "valhalla.json", "manifest.json"])
 @pytest.mark.parametrize("damage", ["cut off", "changed", "gone"])
 def test_a_damaged_pack_is_refused_naming_the_file(
     gothenburg_home: Path, tmp_path: Path, file: str, damage: str
@@ -246,5 +246,5 @@ def test_the_shared_cities_build_and_are_connected(
     assert built.nodes > nodes
     assert built.connected_pct > 95
     city = load_city(name, tmp_path)
-    everywhere = city.eta.one_to_nodes(0, np.arange(city.roads.node_count))
-    assert np.isfinite(everywhere.seconds).all()
+    everywhere, here = (city.eta.at_nodes(nodes) for nodes in (np.arange(city.roads.node_count), np.array([0])))
+    assert np.isfinite(city.eta.one_to_snapped(here, everywhere).seconds).all()

@@ -15,17 +15,17 @@ from maps.eta import EtaIndex
 from maps.paths import NoRoute, Path, Paths
 from maps.roads import NO_EDGE, RoadGraph
 from maps.snap import NotOnRoad, Snaps
-from tests.maps.graphs import ORIGIN, Street, graph_of, graphs, lattice_place, place_of, places_near
+from tests.maps.graphs import ORIGIN, Street, graph_of, graphs, lattice_place, place_of, places_near, rules
 
 
-def check(index: EtaIndex, start: Snaps, end: Snaps) -> None:
-    """A path exists exactly where there is a time, agrees with it, joins its ends and stays on one line."""
+def check(index: EtaIndex, start: Snaps, end: Snaps) -> tuple[int, ...]:
+    """A path exists exactly where there is a time, agrees with it, joins its ends and stays on one line; its edges."""
     expected = index.to_one_snapped(start, end)
     paths = Paths(index)
     if np.isinf(expected.seconds[0]):
         with pytest.raises(NoRoute):
             paths.path_snapped(start, end)
-        return
+        return ()
     path = paths.path_snapped(start, end)
     assert path.duration_s == pytest.approx(expected.seconds[0], abs=1e-6)
     assert path.at_s[0] == 0.0
@@ -36,23 +36,33 @@ def check(index: EtaIndex, start: Snaps, end: Snaps) -> None:
     assert haversine_m(path.point(len(path.lat) - 1), place_of(index.roads, end)) < 0.01
     pieces = paths.pieces(start, end)
     for before, after in pairwise(pieces):
-        assert index.roads.head[before.edge] == index.roads.tail[after.edge] or before.start == before.end == 0.0
+        assert index.roads.head[before.edge] == index.roads.tail[after.edge]
+        assert (before.end, after.start) == (1.0, 0.0)
+    assert sum(piece.seconds for piece in pieces) == pytest.approx(expected.seconds[0], abs=1e-6)
+    assert path.distance_m == pytest.approx(expected.metres[0], abs=1e-6)
     drawn = sum(haversine_m(path.point(row), path.point(row + 1)) for row in range(len(path.lat) - 1))
     assert drawn == pytest.approx(path.distance_m, rel=0.02, abs=3 * len(pieces))
+    return tuple(piece.edge for piece in pieces)
 
 
 @settings(deadline=None, max_examples=150)
-@given(graphs(), places_near(2))
-def test_a_path_takes_the_time_that_the_index_gives(roads: RoadGraph, places: tuple[FloatArray, FloatArray]) -> None:
-    index = EtaIndex(roads)
+@given(st.data(), graphs(), places_near(2))
+def test_a_path_takes_the_time_that_the_index_gives_and_no_forbidden_turn(
+    data: st.DataObject, roads: RoadGraph, places: tuple[FloatArray, FloatArray]
+) -> None:
+    law = data.draw(rules(roads))
+    index = EtaIndex.of(roads, law.turns(roads))
     snaps = index.snap(*places)
     if (snaps.edge != NO_EDGE).all():
-        check(index, snaps.take(slice(0, 1)), snaps.take(slice(1, 2)))
+        driven = check(index, snaps.take(slice(0, 1)), snaps.take(slice(1, 2)))
+        assert all(turn in law.ms for turn in pairwise(driven))
+        for way in law.ways:
+            assert way not in {driven[at : at + len(way)] for at in range(len(driven))}
 
 
 def test_no_way_and_no_road_are_told_apart() -> None:
     roads = graph_of([Street(0, 1, False, 36.0, (0.1, 0.0)), Street(3, 4, False, 36.0, (0.1, 0.0))])
-    paths = Paths(EtaIndex(roads))
+    paths = Paths(EtaIndex.of(roads))
     with pytest.raises(NoRoute) as caught:
         paths.path(LatLng(*lattice_place(0)), LatLng(*lattice_place(4)))
     assert caught.value.code == "no_route"
@@ -62,7 +72,7 @@ def test_no_way_and_no_road_are_told_apart() -> None:
 
 def test_a_path_to_where_one_stands_is_a_stop() -> None:
     here = LatLng(*lattice_place(0))
-    path = Paths(EtaIndex(graph_of([Street(0, 1, True, 36.0, (0.1, 0.0))]))).path(here, here)
+    path = Paths(EtaIndex.of(graph_of([Street(0, 1, True, 36.0, (0.1, 0.0))]))).path(here, here)
     assert (path.duration_s, path.distance_m, len(path.lat)) == (0.0, 0.0, 2)
     assert path.at(0.0).position == here
     assert path.at(5.0).speed_mps == 0.0

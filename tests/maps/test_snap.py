@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from core.geo import FloatArray, LatLng
 from maps.cities import City
 from maps.roads import NO_EDGE, RoadGraph
-from maps.snap import METRES_PER_DEGREE, NotOnRoad, SnapIndex
+from maps.snap import METRES_PER_DEGREE, NotOnRoad, SnapIndex, build_grid
 from tests.maps.graphs import ORIGIN, Street, graph_of, graphs, lattice_place, places_near
+
+
+def snap_index(roads: RoadGraph) -> SnapIndex:
+    return SnapIndex(roads, build_grid(roads), 250.0)
 
 
 def brute_force(roads: RoadGraph, point: LatLng) -> FloatArray:
@@ -28,7 +32,7 @@ def brute_force(roads: RoadGraph, point: LatLng) -> FloatArray:
 def test_the_nearest_street_is_found_within_the_limit_and_nothing_beyond(
     roads: RoadGraph, places: tuple[FloatArray, FloatArray]
 ) -> None:
-    found = SnapIndex(roads, 250.0).snap(*places)
+    found = snap_index(roads).snap(*places)
     for row, point in enumerate(zip(*places, strict=True)):
         distances = brute_force(roads, LatLng(*point))
         if found.edge[row] == NO_EDGE:
@@ -49,14 +53,14 @@ def test_a_point_on_a_street_stays_where_it_is(roads: RoadGraph, edge: int, shar
     begin = int(roads.point_at[edge])
     a, b = (LatLng(float(roads.point_lat[at]), float(roads.point_lng[at])) for at in (begin, begin + 1))
     point = LatLng(a.lat + (b.lat - a.lat) * share, a.lng + (b.lng - a.lng) * share)
-    assert SnapIndex(roads).snap_one(point).distance_m[0] < 1e-3
+    assert snap_index(roads).snap_one(point).distance_m[0] < 1e-3
 
 
 def test_the_fraction_is_the_share_of_the_length_before_the_point() -> None:
     roads = graph_of([Street(0, 2, False, 30.0, (1.0, 0.0))])
     start, end = lattice_place(0), lattice_place(2)
     middle = LatLng(float(roads.point_lat[1]), float(roads.point_lng[1]))
-    index = SnapIndex(roads)
+    index = snap_index(roads)
     assert index.snap_one(LatLng(*start)).fraction[0] == 0.0
     assert index.snap_one(LatLng(*end)).fraction[0] == 1.0
     assert index.snap_one(middle).fraction[0] == pytest.approx(0.5, abs=1e-4)
@@ -67,14 +71,14 @@ def test_the_fraction_is_the_share_of_the_length_before_the_point() -> None:
 )
 def test_points_anywhere_else_are_off_the_road(point: tuple[float, float]) -> None:
     roads = graph_of([Street(0, 1, True, 30.0, (0.1, 0.0))])
-    found = SnapIndex(roads).snap(np.array([point[0]]), np.array([point[1]]))
+    found = snap_index(roads).snap(np.array([point[0]]), np.array([point[1]]))
     assert found.edge[0] == NO_EDGE
 
 
 def test_a_single_point_off_the_road_is_refused_with_its_place() -> None:
     roads = graph_of([Street(0, 1, True, 30.0, (0.1, 0.0))])
     with pytest.raises(NotOnRoad, match=r"57\.800000,11\.970000 is more than 250 m") as caught:
-        SnapIndex(roads).snap_one(LatLng(ORIGIN.lat + 0.1, ORIGIN.lng))
+        snap_index(roads).snap_one(LatLng(ORIGIN.lat + 0.1, ORIGIN.lng))
     assert caught.value.code == "not_on_road"
 
 

@@ -14,7 +14,9 @@ import redis.exceptions
 
 from core.errors import Unavailable
 from runtime import valkey
-from runtime.valkey import LocalValkey, connect
+from runtime.redis import connect
+from runtime.redis_settings import RedisSettings
+from runtime.valkey import LocalValkey
 
 pytestmark = pytest.mark.slow
 
@@ -79,15 +81,15 @@ async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 async def test_a_server_that_died_is_started_again_on_its_data_and_socket(tmp_path: Path) -> None:
     server = LocalValkey(tmp_path / "s")
     await server.start()
-    client = connect(server.url)
+    client = connect(RedisSettings(url=server.url))
     try:
-        await client.set("kept", "1")
+        await client.ask("SET", "kept", "1")
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
         while server.running:
             await asyncio.sleep(0.01)
         await server.start()
-        assert await client.get("kept") == b"1", "the client finds the new server by itself"
+        assert await client.ask("GET", "kept") == b"1", "the client finds the new server by itself"
     finally:
         await client.aclose()
         await server.stop()

@@ -21,6 +21,7 @@ from runtime.tasks import repeat
 from tests.trips.world import SETTINGS, World, new_world
 from trips.adapters import tables
 from trips.adapters.memory import MemoryTripArchive
+from trips.adapters.sql import SqlLiveTrips, SqlTransactions
 from trips.adapters.sqlite_archive import SqliteTripArchive
 from trips.archive import Archiver, ArchiveReport
 from trips.history import History
@@ -77,6 +78,35 @@ async def test_trip_that_does_not_read_back_stays_in_sql(world: World) -> None:
     assert await world.live.get(trips[-1].trip_id) == trips[-1]
 
 
+async def test_trips_that_cannot_move_do_not_hold_up_those_behind_them(world: World) -> None:
+    class Picky(MemoryTripArchive):
+        async def verified(self, trips: Sequence[Trip]) -> list[Trip]:
+            return [trip for trip in await super().verified(trips) if trip.trip_id not in stuck]
+
+    trips = await fill(world, 11)
+    stuck = {trip.trip_id for trip in trips[-SETTINGS.archive_batch :]} | {trips[0].trip_id}
+    archiver = Archiver(world.transactions, world.live, Picky(), SETTINGS)
+    assert await archiver.run_once() == ArchiveReport(moved=6, left=5)
+    assert {trip.trip_id for trip in await world.live.list_of("rider", "rdr_1", None, 50)} == stuck
+    stuck.clear()
+    assert await archiver.run_once() == ArchiveReport(moved=5, left=0)
+
+
+async def test_several_at_once_lose_and_double_nothing_and_count_each_trip_once(world: World, tmp_path: Path) -> None:
+    trips = await fill(world, 21)
+    databases = [Database(f"sqlite+aiosqlite:///{tmp_path / 'main.db'}") for _ in range(3)]
+    archivers = [
+        Archiver(SqlTransactions(each, world.requests, world.ratings), SqlLiveTrips(each), world.archive, SETTINGS)
+        for each in databases
+    ]
+    reports = await asyncio.gather(*(archiver.run_once() for archiver in (*archivers, *archivers)))
+    assert sum(report.moved for report in reports) == 21
+    assert await world.live.count_ended() == 0
+    await check_nothing_lost_or_doubled(world, trips)
+    for database in databases:
+        await database.close()
+
+
 async def test_trip_that_changed_meanwhile_stays_in_sql(world: World) -> None:
     trips = await fill(world, 2)
     async with world.database.transaction() as tx:
@@ -102,15 +132,21 @@ async def test_runs_now_and_on_schedule_and_outlives_a_store_that_is_away(world:
     await fill(world, 2)
     archive = Away()
     archiver = Archiver(world.transactions, world.live, archive, SETTINGS)
-    running = asyncio.create_task(repeat(archiver.run_once, SETTINGS.archive_every_s, world.clock.sleep))
+    schedule = repeat(archiver.run_once, SETTINGS.archive_every_s, world.clock.sleep, SETTINGS.archive_retry_s)
+    running = asyncio.create_task(schedule)
     await world.clock.advance(1, settle_s=0.1)
     assert not archive.by_trip
     archive.away = False
-    await world.clock.advance(SETTINGS.archive_every_s, settle_s=0.3)
+    await world.clock.advance(SETTINGS.archive_retry_s, settle_s=0.3)
+    assert len(archive.by_trip) == 2
+    late = await _cancelled(world, 7)
+    await world.clock.advance(SETTINGS.archive_every_s - SETTINGS.archive_retry_s, settle_s=0.1)
+    assert late.trip_id not in archive.by_trip
+    await world.clock.advance(2 * SETTINGS.archive_retry_s, settle_s=0.3)
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
-    assert len(archive.by_trip) == 2
+    assert len(archive.by_trip) == 3
     assert await world.live.count_ended() == 0
 
 

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from core.errors import InvalidInput, NotFound
+from core.errors import InvalidInput, NotFound, Unavailable
+from core.events import Party
 from tests.trips.world import SETTINGS, World
 from trips.adapters.memory import MemoryTripArchive
 from trips.history import History
@@ -73,3 +74,21 @@ async def test_limit_out_of_range_is_refused(world: World, limit: int) -> None:
     with pytest.raises(InvalidInput) as refused:
         await world.history.of_rider("rdr_1", None, limit)
     assert [error.field for error in refused.value.errors] == ["limit"]
+
+
+class Away(MemoryTripArchive):
+    async def get(self, trip_id: str) -> Trip | None:
+        raise Unavailable("no node can be used", code="store_unavailable", retry_after_s=7.0)
+
+    async def list_of(self, party: Party, subject: str, before: str | None, limit: int) -> list[Trip]:
+        raise Unavailable("no node can be used", code="store_unavailable", retry_after_s=7.0)
+
+
+async def test_while_the_archive_is_away_live_trips_are_found_and_lists_are_refused(world: World) -> None:
+    trip = await world.ride(1)
+    history = History(world.live, Away(), SETTINGS)
+    assert await history.trip(trip.trip_id, OPS) == trip
+    for asked in (history.of_rider("rdr_1"), history.of_driver("drv_1"), history.trip("trip_unknown", OPS)):
+        with pytest.raises(Unavailable) as refused:
+            await asked
+        assert (refused.value.code, refused.value.retry_after_s) == ("archive_unavailable", 7.0)

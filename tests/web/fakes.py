@@ -15,7 +15,7 @@ from core.events import Party
 from core.geo import LatLng, haversine_m
 from location.messages import schemas as driver_schemas
 from runtime.answers import KEY_KEPT, FirstAnswer, StoredAnswer
-from runtime.auth import Identity, Tickets, Tokens
+from runtime.auth import Identity, MemoryTicketUses, Tickets, Tokens
 from runtime.clocks import ManualClock, SystemClock
 from runtime.settings import Settings, TripSettings, WebSettings
 from runtime.telemetry import Metrics
@@ -312,7 +312,7 @@ class Fakes:
         lists = TripSettings(history_page=3, history_page_max=4)
         self.settings = Settings(web=WebSettings(**{"max_body_bytes": 4_096, **web}), trips=lists)
         self.tokens = Tokens(KEY)
-        self.tickets = Tickets(self.settings.web.ticket_s)
+        self.tickets = Tickets(b"t" * 32, self.settings.web.ticket_s, MemoryTicketUses())
         self.answers = FakeAnswers()
         self.hub = Hub(self.settings.web.max_watchers)
         self.sessions, self.accounts, self.quotes = FakeSessions(), FakeAccounts(), FakeQuotes()

@@ -81,7 +81,7 @@ async def test_someone_elses_account_looks_like_no_account(api: httpx.AsyncClien
 async def test_a_ticket_stands_in_for_its_caller_once(api: httpx.AsyncClient, fakes: Fakes, rider: Headers) -> None:
     body = (await api.post("/v1/tickets", headers=rider)).json()
     assert (body["scope"], body["expires_in"]) == ("rider", 30)
-    assert fakes.tickets.redeem(body["ticket"]).subject == "rdr_1"
+    assert (await fakes.tickets.redeem(body["ticket"])).subject == "rdr_1"
 
 
 async def test_a_ticket_needs_a_token_unless_the_console_is_open(api: httpx.AsyncClient) -> None:

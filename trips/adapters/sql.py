@@ -72,7 +72,8 @@ class SqlTripStore:
             return 0
         connection = self._tx.connection
         chosen = trips.c.trip_id.in_([trip.trip_id for trip in trips_])
-        await connection.execute(sa.select(trips.c.trip_id).where(chosen).with_for_update())
+        rows = sa.select(trips.c.trip_id).where(chosen).order_by(trips.c.trip_id)  # two archivers lock in one order
+        await connection.execute(rows.with_for_update())
         stored = {trip.trip_id: trip for trip in await _many(connection, sa.select(trips).where(chosen))}
         same = [trip.trip_id for trip in trips_ if stored.get(trip.trip_id) == trip]
         await connection.execute(sa.delete(trip_events).where(trip_events.c.trip_id.in_(same)))
@@ -156,9 +157,9 @@ class SqlLiveTrips:
         async with self._database.reading() as connection:
             return (await _many(connection, page))[::-1]
 
-    async def settled(self, limit: int) -> list[Trip]:
+    async def settled(self, limit: int, after: str = "") -> list[Trip]:
         is_settled = (trips.c.status == "cancelled") | ((trips.c.status == "completed") & trips.c.fare.is_not(None))
-        return await self._oldest(is_settled, limit)
+        return await self._oldest(is_settled & (trips.c.trip_id > after), limit)
 
     async def unpriced(self, limit: int, after: str = "") -> list[Trip]:
         is_unpriced = (trips.c.status == "completed") & trips.c.fare.is_(None)

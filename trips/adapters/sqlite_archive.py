@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from core.events import Party
 from runtime.sql import Database
+from trips.adapters.bodies import decode, encode
 from trips.model import Trip
 
 archive_metadata = sa.MetaData()  # not the main database's: this file has a schema of its own
@@ -44,9 +44,6 @@ def _by_person(name: str) -> sa.Table:
 trips_by_rider = _by_person("trips_by_rider")
 trips_by_driver = _by_person("trips_by_driver")
 
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Trip).decode
-
 
 class SqliteTripArchive:
     """The TripArchive port. Call `prepare` before the first use."""
@@ -62,7 +59,7 @@ class SqliteTripArchive:
     async def put(self, trips: Sequence[Trip]) -> None:
         if not trips:
             return
-        bodies = [(trip, _encode(trip)) for trip in trips]
+        bodies = [(trip, encode(trip)) for trip in trips]
         rows = {
             trips_by_trip: [{"trip_id": trip.trip_id, "body": body} for trip, body in bodies],
             trips_by_rider: [
@@ -101,7 +98,7 @@ class SqliteTripArchive:
         return [
             trip
             for trip in trips
-            if _encode(trip)
+            if encode(trip)
             == by_trip.get(("", trip.trip_id))
             == by_rider.get((trip.rider_id, trip.trip_id))
             == by_driver.get((trip.driver_id, trip.trip_id))
@@ -111,7 +108,7 @@ class SqliteTripArchive:
         query = sa.select(trips_by_trip.c.body).where(trips_by_trip.c.trip_id == trip_id)
         async with self._database.reading() as connection:
             body = (await connection.execute(query)).scalar_one_or_none()
-        return None if body is None else _decode(body)
+        return None if body is None else decode(body)
 
     async def list_of(self, party: Party, subject: str, before: str | None, limit: int) -> list[Trip]:
         table = trips_by_rider if party == "rider" else trips_by_driver
@@ -121,7 +118,7 @@ class SqliteTripArchive:
         if before is not None:
             query = query.where(table.c.trip_id < before)
         async with self._database.reading() as connection:
-            return [_decode(body) for body in (await connection.execute(query)).scalars()]
+            return [decode(body) for body in (await connection.execute(query)).scalars()]
 
 
 def _of_people(table: sa.Table, people: list[str], ids: list[str]) -> sa.Select[tuple[str, str, bytes]]:

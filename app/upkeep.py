@@ -1,0 +1,40 @@
+"""What a process does now and then beside the rides, by its roles."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+from app.rooms import Rooms
+from app.stores import Start, Stores
+from app.watch import Watch
+from runtime.tasks import repeat
+
+_LOOK_EVERY_S = 1.0  # wall time
+_PURGE_EVERY_S = 600.0
+_PRICE_EVERY_S = 300.0
+
+
+def upkeep(start: Start, rooms: Rooms, stores: Stores) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+    """Each piece of work by name; it may be done by several processes at once."""
+    clock, settings = start.clock.sleep, start.settings
+
+    async def price() -> None:
+        while await rooms.billing.catch_up():
+            pass
+
+    if "dispatch" in start.roles:
+        search_s = settings.dispatch.look_every_s
+        yield "the look for open searches", repeat(rooms.rides.searches.look, search_s, asyncio.sleep)
+    if "trips" in start.roles:
+        yield "the pricing of trips without a fare", repeat(price, _PRICE_EVERY_S, clock)
+    if "archiver" in start.roles:
+        trips = settings.trips
+        yield "the archiver", repeat(rooms.archiver.run_once, trips.archive_every_s, clock, trips.archive_retry_s)
+        yield "the purge of old quotes", repeat(rooms.quotes.purge, _PURGE_EVERY_S, clock)
+        yield "the purge of old answers", repeat(rooms.answers.purge, _PURGE_EVERY_S, clock)
+    if "edge" in start.roles and settings.cluster.geographies:
+        probe_s = settings.cluster.probe_every_s
+        yield "the look at the geographies", repeat(stores.geographies.look, probe_s, asyncio.sleep)
+    yield "the watch over gauges", repeat(Watch(rooms, stores).look, _LOOK_EVERY_S, asyncio.sleep)

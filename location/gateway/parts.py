@@ -1,0 +1,27 @@
+"""What a gateway works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.clock import Clock
+from location.area import everywhere
+from location.ports import Authorize, DriverDesk, Inside, Roll, SegmentOf, TrailLog, UseTicket
+from location.supply import Supply
+from runtime.settings import LocationSettings
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayParts:
+    """Everything that a gateway is given."""
+
+    authorize: Authorize
+    desk: DriverDesk
+    supply: Supply
+    trail: TrailLog
+    clock: Clock
+    settings: LocationSettings
+    segment_of: SegmentOf
+    inside: Inside = everywhere
+    use_ticket: UseTicket | None = None  # None: whoever authorizes uses a ticket up by looking at it
+    roll: Roll | None = None  # None: this host is the only one
