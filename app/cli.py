@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ _COMMANDS = {
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = _parser().parse_args(words)
+    logging.getLogger().addHandler(logging.NullHandler())  # what a command has to say on stderr is one line of its own
     try:
         run = importlib.import_module(_COMMANDS[arguments.command]).run
         return int(run(arguments))

@@ -97,8 +97,7 @@ async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack)
     if roles == ALL:
         mark = ClockMark(start.data, start.clock)
         stack.callback(mark.close)
-    stack.push_async_callback(tasks.close)  # for a start that fails half-way
-    stores = await open_stores(start, tokens, tasks, stack)
+    stores = await open_stores(start, tokens, stack)
     link = None
     if settings.redis.url:  # other hosts may be there
         joining = Joining(stores.client, tokens, stores.ids, stores.metrics, settings.cluster)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 from collections.abc import Set as AbstractSet
@@ -38,11 +37,9 @@ from runtime.redis import Client, connect
 from runtime.redis_tickets import RedisTicketUses
 from runtime.redis_watch import RedisWatch
 from runtime.settings import Settings
-from runtime.tasks import Tasks, repeat
 from runtime.telemetry import Metrics
 from runtime.valkey import LocalValkey
 
-_LOOK_EVERY_S = 1.0  # wall time
 _ONLY_OWNER = "the engine of this data directory"  # there is one at a time: the next takes over at once
 
 
@@ -54,6 +51,7 @@ class Stores:
     databases: Databases
     archives: Archives
     redis: RedisWatch
+    keeper: RedisKeeper | None  # of an embedded Redis
     supply: SupplyStore
     routes: RouteWorkers
     bus: Bus
@@ -79,14 +77,13 @@ class Start:
     roles: AbstractSet[Role] = ALL
 
 
-async def open_stores(start: Start, tokens: Tokens, tasks: Tasks, stack: contextlib.AsyncExitStack) -> Stores:
+async def open_stores(start: Start, tokens: Tokens, stack: contextlib.AsyncExitStack) -> Stores:
     """Open them; `stack` closes them. Raises Unavailable when one that is needed does not answer."""
     settings = start.settings
-    client = await _redis(start, tasks, stack)
+    client, keeper = await _redis(start, stack)
     ids = Ids(start.clock, random.SystemRandom())
     watch = RedisWatch(client, ids.new("host"))
     await watch.look()
-    tasks.start("the watch over Redis", repeat(watch.look, settings.redis.look_every_s, asyncio.sleep))
     databases = open_databases(settings.sql, start.data.sql_url)
     stack.push_async_callback(databases.close)
     await upgrade(databases)
@@ -103,6 +100,7 @@ async def open_stores(start: Start, tokens: Tokens, tasks: Tasks, stack: context
         databases=databases,
         archives=archives,
         redis=watch,
+        keeper=keeper,
         supply=RedisSupply(client),
         routes=routes,
         bus=bus,
@@ -118,17 +116,17 @@ async def open_stores(start: Start, tokens: Tokens, tasks: Tasks, stack: context
     )
 
 
-async def _redis(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack) -> Client:
-    settings = start.settings.redis
+async def _redis(start: Start, stack: contextlib.AsyncExitStack) -> tuple[Client, RedisKeeper | None]:
+    settings, keeper = start.settings.redis, None
     if not settings.url:
         valkey = LocalValkey(start.data.valkey_socket, start.settings.runtime.valkey_start_timeout_s)
         await valkey.start()
         stack.push_async_callback(valkey.stop)
         settings = msgspec.structs.replace(settings, url=valkey.url)
-        tasks.start("the keeper of Redis", repeat(RedisKeeper(valkey).look, _LOOK_EVERY_S, asyncio.sleep))
+        keeper = RedisKeeper(valkey)
     client = connect(settings)
     stack.push_async_callback(client.aclose)
-    return client
+    return client, keeper
 
 
 async def _positions(start: Start, stack: contextlib.AsyncExitStack) -> KafkaPositions | None:

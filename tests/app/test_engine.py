@@ -96,8 +96,8 @@ async def test_the_api_opens_last_and_closes_first(
 
         monkeypatch.setattr(kind, name, call)
 
-    starts = [(LocalValkey, "start"), (Server, "open"), (Rooms, "note_trips"), (Gateway, "start"), (Relay, "start")]
-    starts += [(Searches, "take"), (Server, "start")]
+    starts = [(LocalValkey, "start"), (Server, "open"), (Rooms, "note_trips"), (Gateway, "start"), (Searches, "take")]
+    starts += [(Relay, "start"), (Server, "start")]
     stops = [(Server, "close"), (Gateway, "close"), (RideDesk, "close"), (Relay, "close"), (Tasks, "close")]
     stops += [(LocalValkey, "stop")]
     for kind, name in starts + stops:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.schema import upgrade
+from app.schema import upgrade_one
 from core.ids import Ids
 from location.adapters.cassandra import TABLES as TRAIL_TABLES
 from runtime.cassandra_settings import CassandraSettings
@@ -39,7 +39,7 @@ def settings(cassandra_address: tuple[str, int], keyspace: str) -> CassandraSett
 @pytest.fixture
 async def world(tmp_path: Path, clock: ManualClock, ids: Ids, settings: CassandraSettings) -> AsyncIterator[World]:
     database = Database(DataDir(tmp_path).sql_url)
-    await upgrade(database)
+    await upgrade_one(database)
     async with cassandra_session(settings, TABLES) as cassandra:
         yield World(database, clock, ids, CassandraTripArchive(cassandra))
     await database.close()

@@ -34,6 +34,7 @@ class Truths:
         self.outbox = _rows(main, "SELECT * FROM outbox")
         self.events = [{**json.loads(row["body"]), "state": row["state"]} for row in self.outbox]
         self.live = _rows(main, "SELECT * FROM trips")
+        self.rated = {row["trip_id"] for row in _rows(main, "SELECT trip_id FROM trip_ratings")}
         self.archived = [json.loads(row["body"]) for row in _rows(archive, "SELECT body FROM trips_by_trip")]
         both = [*self.live, *self.archived]
         self.trips = {trip["trip_id"]: trip for trip in both}
@@ -109,6 +110,7 @@ class Truths:
                 "fare": "FareFixed",
             }
             true |= {event for column, event in steps.items() if trip.get(column) is not None}
+            true |= {"TripRated"} if trip_id in self.rated else set()
             assert said[trip_id] == true, f"{trip_id}: true is {true}, said is {said[trip_id]}"
         assert set(said) <= set(self.trips), "an event speaks of a trip that does not exist"
         requested = {event["request_id"] for event in self.events if event["type"] == "RideRequested"}

@@ -92,11 +92,12 @@ async def test_trips_that_cannot_move_do_not_hold_up_those_behind_them(world: Wo
     assert await archiver.run_once() == ArchiveReport(moved=5, left=0)
 
 
-async def test_several_at_once_lose_and_double_nothing_and_count_each_trip_once(world: World, tmp_path: Path) -> None:
+async def test_several_at_once_lose_and_double_nothing_and_count_each_trip_once(world: World) -> None:
     trips = await fill(world, 21)
-    databases = [Database(f"sqlite+aiosqlite:///{tmp_path / 'main.db'}") for _ in range(3)]
+    url = world.database.engine.url.render_as_string(hide_password=False)
+    databases = [Database(url) for _ in range(3)]
     archivers = [
-        Archiver(SqlTransactions(each, world.requests, world.ratings), SqlLiveTrips(each), world.archive, SETTINGS)
+        Archiver(SqlTransactions(each, world.requests), SqlLiveTrips(each), world.archive, SETTINGS)
         for each in databases
     ]
     reports = await asyncio.gather(*(archiver.run_once() for archiver in (*archivers, *archivers)))

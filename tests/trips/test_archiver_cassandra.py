@@ -68,7 +68,8 @@ def failing(cassandra: Cassandra) -> Failing:
 
 @pytest.fixture
 async def world(tmp_path: Path, clock: ManualClock, ids: Ids, failing: Failing) -> AsyncIterator[World]:
-    made = await new_world(tmp_path, clock, ids, CassandraTripArchive(cast(Cassandra, failing)))
+    url = f"sqlite+aiosqlite:///{tmp_path / 'main.db'}"
+    made = await new_world(url, clock, ids, CassandraTripArchive(cast(Cassandra, failing)))
     yield made
     await made.database.close()
 

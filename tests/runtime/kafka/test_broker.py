@@ -98,7 +98,7 @@ async def test_the_outbox_grows_while_a_broker_is_dead_and_drains_when_it_is_bac
             await until(lambda: ownership.in_doubt_since is not None)
             await book(range(100 * life, 100 * life + 100))
             await asyncio.sleep(2)
-            assert (await relay.waiting())[0] == 100
+            assert (await relay.backlog()).waiting == 100
             assert set(ownership.owned) == owners.owned["only"] == set(range(8))
             await broker.start()
             await until(lambda: len(set(process.heard)) == 100 * life + 100)  # noqa: B023
