@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.clock import Clock
 from core.errors import Conflict
@@ -46,9 +46,11 @@ class IdempotencyStore:
 
     async def keep(self, first: FirstAnswer) -> None:
         """Remember the first answer; a key that is kept already stays as it is. Raises Unavailable."""
+        row = answer_row(first, self._clock.now())
         try:
             async with self._database.transaction() as tx:
-                await insert_answers(tx.connection, [first], self._clock.now())
+                with unique_answer():
+                    await tx.connection.execute(sa.insert(answers).values(row))
         except Conflict:
             return
 
@@ -73,17 +75,12 @@ class IdempotencyStore:
         return [found.get(key) for key in keys]
 
 
-async def insert_answers(connection: AsyncConnection, first: Sequence[FirstAnswer], at: float) -> None:
-    """Keep first answers with the commit of a transaction. Raises Conflict key_kept when one of the keys has one."""
-    rows = [
-        {
-            "scope_key": each.scope_key,
-            "body_hash": each.body_hash,
-            "status": each.answer.status,
-            "body": each.answer.body,
-            "at": at,
-        }
-        for each in first
-    ]
-    with unique(answers, {"scope_key": Conflict("this Idempotency-Key was answered before", code=KEY_KEPT)}):
-        await connection.execute(sa.insert(answers), rows)
+def answer_row(first: FirstAnswer, at: float) -> dict[str, object]:
+    """A first answer as a row of `answers`."""
+    status, body = first.answer.status, first.answer.body
+    return {"scope_key": first.scope_key, "body_hash": first.body_hash, "status": status, "body": body, "at": at}
+
+
+def unique_answer() -> AbstractContextManager[None]:
+    """Turn the violation of an insert of answers into Conflict key_kept."""
+    return unique(answers, {"scope_key": Conflict("this Idempotency-Key was answered before", code=KEY_KEPT)})

@@ -64,16 +64,22 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """The two pools of one database; SQLite, whose connections cost nothing, has one for both."""
+    """The two pools of one database; SQLite, whose connections cost nothing, has one for both.
+
+    `commits` is the writers' pool with each statement a transaction of its own.
+    """
 
     writes: AsyncEngine
     reads: AsyncEngine
 
+    @property
+    def commits(self) -> AsyncEngine:
+        return self.writes.execution_options(isolation_level="AUTOCOMMIT")
+
     async def close(self) -> None:
         """Close every connection that is not in use."""
         await self.writes.dispose()
-        if self.reads is not self.writes:
-            await self.reads.dispose()
+        await self.reads.dispose()
 
 
 def parse_url(url: str) -> sa.URL:
@@ -187,7 +193,7 @@ def _sqlite(url: sa.URL, settings: SqlSettings) -> Engines:
         # a writer takes the lock at once: upgrading a reader's lock later could fail halfway
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
-    return Engines(engine, engine)
+    return Engines(engine.execution_options(hexcab_writes=True), engine)
 
 
 def _tls(url: sa.URL) -> tuple[sa.URL, ssl.SSLContext | bool]:
