@@ -75,12 +75,19 @@ class CodeRow(msgspec.Struct, frozen=True, kw_only=True):
 class CodeStore(Protocol):
     """One-time codes, inside one transaction."""
 
+    async def void(self, phone: str) -> None:
+        """No code of a phone is good any more. Whoever makes another for it at the same time comes second."""
+        ...
+
     async def made_since(self, phone: str, since: float) -> list[float]:
         """When the codes of a phone were made, oldest first."""
         ...
 
-    async def replace(self, row: CodeRow, forget_before: float) -> None:
-        """Keep a code; it alone is good for its phone. Codes made before `forget_before` are forgotten."""
+    async def add(self, row: CodeRow, forget_before: float) -> None:
+        """Keep a code, the only good one of its phone after `void`. Codes made before `forget_before` are forgotten.
+
+        Raises Conflict code_under_way when another was made meanwhile.
+        """
         ...
 
     async def latest(self, phone: str) -> CodeRow | None:

@@ -16,7 +16,7 @@ import msgspec
 from accounts.model import Role, normal_phone
 from accounts.ports import CodeRow, CodeSender, CodeWork, Minter, People, Transactions
 from core.clock import Clock
-from core.errors import FieldError, InvalidInput, TooMany, Unauthorized
+from core.errors import Conflict, FieldError, InvalidInput, TooMany, Unauthorized
 from core.ids import Ids
 from runtime.settings import WebSettings
 
@@ -95,12 +95,16 @@ class SessionDesk:
             made_at=now,
             expires_at=now + self._settings.code_s,
         )
-        async with self._ports.transactions() as uow:
-            made = await uow.codes.made_since(number, now - _HOUR_S)
-            if len(made) >= self._settings.codes_per_hour:
-                again = made[-self._settings.codes_per_hour] + _HOUR_S - now
-                raise TooMany("too many codes for this phone", retry_after_s=max(1.0, again), code="too_many_codes")
-            await uow.codes.replace(row, now - _HOUR_S)
+        try:
+            async with self._ports.transactions() as uow:
+                await uow.codes.void(number)
+                made = await uow.codes.made_since(number, now - _HOUR_S)
+                if len(made) >= self._settings.codes_per_hour:
+                    again = made[-self._settings.codes_per_hour] + _HOUR_S - now
+                    raise TooMany("too many codes for this phone", retry_after_s=max(1.0, again), code="too_many_codes")
+                await uow.codes.add(row, now - _HOUR_S)
+        except Conflict as error:
+            raise TooMany("another code is on its way", retry_after_s=1.0, code="too_many_codes") from error
         if subject is not None:
             await self._ports.sender.send(number, code, self._settings.code_s)
         return CodeSent(number, as_role, row.expires_at)

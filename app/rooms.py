@@ -65,6 +65,7 @@ class Rooms:
     billing: Billing
     archiver: Archiver
     quotes: QuoteDesk
+    answers: IdempotencyStore
     board: Board
     live: LiveDrivers
     live_trips: LiveTrips
@@ -199,12 +200,11 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
     bus.subscribe("ratings", [TripRated], RatingDesk(made.rider_work, made.driver_work).handle)
     bus.subscribe(board_group, board.EVENTS, made.board.heard, from_now=True)
     bus.subscribe("journal", [Event], Journal(stores.metrics).note)
+    answers = IdempotencyStore(stores.databases.trips, stores.clock, settings.runtime)
     engine = Engine(
         clock=stores.clock,
         wall=stores.wall,
-        security=Security(
-            tokens, stores.tickets, IdempotencyStore(stores.databases.trips, stores.clock, settings.runtime)
-        ),
+        security=Security(tokens, stores.tickets, answers),
         hub=made.hub,
         metrics=stores.metrics,
         sessions=made.sessions(),
@@ -231,6 +231,7 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         billing=billing,
         archiver=archiver,
         quotes=quotes,
+        answers=answers,
         board=made.board,
         live=made.live,
         live_trips=made.live_trips,

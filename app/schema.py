@@ -7,7 +7,7 @@ from pathlib import Path
 
 from accounts.adapters import sql as accounts
 from app.databases import ROOMS, Databases, Room
-from dispatch.adapters import sql as dispatch
+from dispatch.adapters import tables as dispatch
 from payments.adapters import sql as payments
 from runtime import idempotency, lease, migrations
 from runtime.sql import Database, Table, outbox

@@ -33,6 +33,7 @@ def upkeep(start: Start, rooms: Rooms, stores: Stores) -> Iterator[tuple[str, Co
         trips = settings.trips
         yield "the archiver", repeat(rooms.archiver.run_once, trips.archive_every_s, clock, trips.archive_retry_s)
         yield "the purge of old quotes", repeat(rooms.quotes.purge, _PURGE_EVERY_S, clock)
+        yield "the purge of old answers", repeat(rooms.answers.purge, _PURGE_EVERY_S, clock)
     if "edge" in start.roles and settings.cluster.geographies:
         probe_s = settings.cluster.probe_every_s
         yield "the look at the geographies", repeat(stores.geographies.look, probe_s, asyncio.sleep)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -11,9 +11,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from core.events import Mode
+from core.events import Mode, RideRequested
 from core.geo import FloatArray, IntArray, LatLng
 from core.money import Money
+from runtime.answers import FirstAnswer
 from runtime.settings import DispatchSettings
 
 RequestStatus = Literal["searching", "offered", "assigned", "no_driver", "cancelled", "expired"]
@@ -41,6 +42,7 @@ class RequestRide(msgspec.Struct, frozen=True, kw_only=True):
     vehicle_class: str | None = None
     seats: int | None = None
     request_id: str | None = None  # chosen by the caller, so that asking again gives the same request
+    answer: Callable[[RideRequest], FirstAnswer] | None = None  # what to keep with the request, for its key
 
 
 class RideRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +77,15 @@ class RideRequest(msgspec.Struct, frozen=True, kw_only=True):
         asked = (ask.rider_id, ask.pickup, ask.dropoff, ask.quote_id, ask.vehicle_class, ask.seats)
         made = (self.rider_id, self.pickup, self.dropoff, self.quote_id, self.vehicle_class, self.seats)
         return asked == made and ask.mode in (None, self.mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A new request and what leaves or is kept with its commit."""
+
+    request: RideRequest
+    event: RideRequested
+    answer: FirstAnswer | None = None  # to the ask, where it came with a key
 
 
 class OpenSearch(NamedTuple):

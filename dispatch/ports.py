@@ -10,7 +10,17 @@ from typing import Any, Protocol
 from core.events import Event
 from core.geo import FloatArray, LatLng
 from core.money import Money
-from dispatch.model import NewTrip, Offer, OpenSearch, PickupTravel, ProfileRows, Quoted, RideRequest, SupplyRows
+from dispatch.model import (
+    Booking,
+    NewTrip,
+    Offer,
+    OpenSearch,
+    PickupTravel,
+    ProfileRows,
+    Quoted,
+    RideRequest,
+    SupplyRows,
+)
 
 
 class Supply(Protocol):
@@ -84,14 +94,6 @@ class QuoteBook(Protocol):
 class RequestBook(Protocol):
     """Ride requests inside one transaction."""
 
-    async def add(self, request: RideRequest) -> None:
-        """Store a new request.
-
-        Raises Conflict rider_busy when the rider has an open one or an active trip, request_exists when there is one of
-        this id; either, where both hold.
-        """
-        ...
-
     async def lock(self, request_id: str) -> RideRequest | None:
         """The request, not changed by anybody else until this transaction ends. Lock it before its offers."""
         ...
@@ -161,6 +163,14 @@ class Store(Protocol):
 
     def transaction(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """Commits when the block ends, rolls back when it raises."""
+        ...
+
+    async def book(self, booking: Booking) -> None:
+        """Store a new request, its event and the answer to its ask in one commit; `answer.kept` is true afterwards.
+
+        Raises Conflict rider_busy when the rider has an open one or an active trip, request_exists when there is one of
+        this id, key_kept when the answer's key has an answer; any of them, where several hold.
+        """
         ...
 
     async def request(self, request_id: str) -> RideRequest | None: ...

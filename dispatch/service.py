@@ -154,12 +154,24 @@ class RideDesk:
         return not self._tasks and self.searches.resting
 
     async def _enter(self, ask: RequestRide) -> RideRequest:
-        if (known := await self._known(ask)) is not None:
+        try:
+            request = await self._new_request(ask)
+            answer = None if ask.answer is None else ask.answer(request)
+            await self._store.book(settle.booking(request, answer))
+        except (Conflict, InvalidInput, NotFound):  # perhaps because the same ask was heard before
+            if (known := await self._known(ask)) is None:
+                raise
             return known
+        self.searches.entered(request)
+        async with self.searches.lock(request.request_id):  # so that the search's first message comes after this one
+            await self._teller.request(request)
+        return request
+
+    async def _new_request(self, ask: RequestRide) -> RideRequest:
         mode = choose_mode(ask)
         fare = await self._fare(ask)
         now = self._clock.now()
-        request = RideRequest(
+        return RideRequest(
             request_id=ask.request_id or self._ids.new("req"),
             rider_id=ask.rider_id,
             pickup=ask.pickup,
@@ -175,17 +187,6 @@ class RideDesk:
             vehicle_class=ask.vehicle_class,
             seats=ask.seats,
         )
-        try:
-            async with self._store.transaction() as uow:
-                await settle.add_request(uow, request)
-        except Conflict:  # of the same ask, perhaps, which came by another way meanwhile
-            if (known := await self._known(ask)) is None:
-                raise
-            return known
-        self.searches.entered(request)
-        async with self.searches.lock(request.request_id):  # so that the search's first message comes after this one
-            await self._teller.request(request)
-        return request
 
     async def _known(self, ask: RequestRide) -> RideRequest | None:
         """The request that the same ask made before. Raises Conflict idempotency_conflict when it was another ask."""

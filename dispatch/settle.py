@@ -23,9 +23,10 @@ from core.events import (
     search_ended_id,
 )
 from dispatch import offers as rules
-from dispatch.model import NewTrip, Offer, RequestStatus, RideRequest
+from dispatch.model import Booking, NewTrip, Offer, RequestStatus, RideRequest
 from dispatch.ports import UnitOfWork
 from maps.segments import region_of
+from runtime.answers import FirstAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +46,20 @@ class Change:
     ended: Sequence[Offer] = field(default=())
 
 
-async def add_request(uow: UnitOfWork, request: RideRequest) -> None:
-    """Store a new request. Raises Conflict rider_busy."""
-    await uow.requests.add(request)
-    uow.publish(
-        RideRequested(
-            id=f"ride-requested:{request.request_id}",
-            at=request.created_at,
-            request_id=request.request_id,
-            region=region_of(request.segment),
-            rider_id=request.rider_id,
-            pickup=request.pickup,
-            dropoff=request.dropoff,
-            segment=request.segment,
-            mode=request.mode,
-        )
+def booking(request: RideRequest, answer: FirstAnswer | None = None) -> Booking:
+    """A new request with the event that announces it, and the answer to keep where its ask came with a key."""
+    event = RideRequested(
+        id=f"ride-requested:{request.request_id}",
+        at=request.created_at,
+        request_id=request.request_id,
+        region=region_of(request.segment),
+        rider_id=request.rider_id,
+        pickup=request.pickup,
+        dropoff=request.dropoff,
+        segment=request.segment,
+        mode=request.mode,
     )
+    return Booking(request, event, answer)
 
 
 async def make_offers(uow: UnitOfWork, offers: Sequence[Offer], seen: Seen) -> Change | None:

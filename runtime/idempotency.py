@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
-import msgspec
 import sqlalchemy as sa
 
 from core.clock import Clock
 from core.errors import Conflict
+from runtime.answers import KEY_KEPT, FirstAnswer, StoredAnswer
+from runtime.gather import Gather
 from runtime.settings import RuntimeSettings
-from runtime.sql import Database, metadata, unique
+from runtime.sql import Database, metadata, padded, unique
 
 answers = sa.Table(
     "idempotency_keys",
@@ -23,51 +25,62 @@ answers = sa.Table(
 )
 
 
-class StoredAnswer(msgspec.Struct, frozen=True):
-    """What was answered the first time."""
-
-    status: int
-    body: str
-
-
 class IdempotencyStore:
-    """First answers by key, kept for `idempotency_keep_s`."""
+    """First answers by key, kept for at least `idempotency_keep_s`."""
 
     def __init__(self, database: Database, clock: Clock, settings: RuntimeSettings) -> None:
         self._database = database
         self._clock = clock
         self._keep_s = settings.idempotency_keep_s
+        self._batch = settings.purge_batch
+        self._find = Gather(self._find_all, database.settings.booking_batch, database.settings.waiting)
 
     async def find(self, scope_key: str, body_hash: str) -> StoredAnswer | None:
-        """The first answer to this key, or None. Raises Conflict when the key came with another body."""
-        query = sa.select(answers.c.body_hash, answers.c.status, answers.c.body).where(
-            answers.c.scope_key == scope_key, answers.c.at >= self._clock.now() - self._keep_s
-        )
-        async with self._database.reading() as connection:
-            row = (await connection.execute(query)).first()
+        """The first answer to this key, or None. Raises Conflict when the key came with another body; Unavailable."""
+        row = await self._find(scope_key)
         if row is None:
             return None
         if row.body_hash != body_hash:
             raise Conflict("this Idempotency-Key was used with another body", code="idempotency_conflict")
-        return StoredAnswer(row.status, row.body)
+        return row.answer
 
-    async def keep(self, scope_key: str, body_hash: str, answer: StoredAnswer) -> None:
-        """Remember the first answer; a key that is kept already stays as it is, and old keys go."""
-        with contextlib.suppress(_Kept):
-            await self._keep(scope_key, body_hash, answer)
+    async def keep(self, first: FirstAnswer) -> None:
+        """Remember the first answer; a key that is kept already stays as it is. Raises Unavailable."""
+        row = answer_row(first, self._clock.now())
+        try:
+            async with self._database.transaction() as tx:
+                with unique_answer():
+                    await tx.connection.execute(sa.insert(answers).values(row))
+        except Conflict:
+            return
 
-    async def _keep(self, scope_key: str, body_hash: str, answer: StoredAnswer) -> None:
-        now = self._clock.now()
-        async with self._database.transaction() as tx:
-            await tx.connection.execute(sa.delete(answers).where(answers.c.at < now - self._keep_s))
-            known = sa.select(answers.c.at).where(answers.c.scope_key == scope_key)
-            if (await tx.connection.execute(known)).first() is None:
-                row = {"scope_key": scope_key, "body_hash": body_hash, "status": answer.status, "body": answer.body}
-                with unique(answers, {"scope_key": _Kept("another host has kept an answer to this key")}):
-                    await tx.connection.execute(
-                        sa.insert(answers).values(status=answer.status, body=answer.body, **row)
-                    )
+    async def purge(self) -> int:
+        """Forget answers that were given `idempotency_keep_s` ago, in small transactions; how many."""
+        old = sa.select(answers.c.scope_key).where(answers.c.at < self._clock.now() - self._keep_s).limit(self._batch)
+        gone = 0
+        while True:
+            async with self._database.reading() as connection:
+                keys = (await connection.execute(old)).scalars().all()
+            async with self._database.transaction() as tx:
+                await tx.connection.execute(sa.delete(answers).where(answers.c.scope_key.in_(keys)))
+            gone += len(keys)
+            if len(keys) < self._batch:
+                return gone
+
+    async def _find_all(self, keys: Sequence[str]) -> Sequence[FirstAnswer | None]:
+        asked = answers.c.scope_key.in_(padded(keys))
+        async with self._database.reading() as connection:
+            rows = await connection.execute(sa.select(answers).where(asked))
+            found = {row.scope_key: FirstAnswer(row.scope_key, row.body_hash).say(row.status, row.body) for row in rows}
+        return [found.get(key) for key in keys]
 
 
-class _Kept(Conflict):
-    """The key came to two hosts at once, and the other one was faster."""
+def answer_row(first: FirstAnswer, at: float) -> dict[str, object]:
+    """A first answer as a row of `answers`."""
+    status, body = first.answer.status, first.answer.body
+    return {"scope_key": first.scope_key, "body_hash": first.body_hash, "status": status, "body": body, "at": at}
+
+
+def unique_answer() -> AbstractContextManager[None]:
+    """Turn the violation of an insert of answers into Conflict key_kept."""
+    return unique(answers, {"scope_key": Conflict("this Idempotency-Key was answered before", code=KEY_KEPT)})

@@ -178,6 +178,7 @@ class RuntimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relay_count_max: int = 100_000  # of waiting rows, for the gauge
     outbox_keep_s: float = 86_400.0
     idempotency_keep_s: float = 86_400.0
+    purge_batch: int = 1_000  # rows that one transaction forgets
     valkey_start_timeout_s: float = 10.0
     route_workers: int = 1
     clock_speed: float = 1.0  # engine seconds per wall second; above 1 for demos and tests

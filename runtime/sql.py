@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -18,11 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.errors import Conflict, Unavailable
 from core.events import Event
-from runtime.sqlengine import open_engines, parse_url
+from runtime.sqlengine import Gate, open_engines, parse_url
 from runtime.sqlerrors import CONTENDED, store_failures, unique
 from runtime.sqlsettings import SqlSettings
 
-__all__ = ["Database", "Table", "Transaction", "event_row", "metadata", "outbox", "unique"]
+__all__ = ["Database", "Table", "Transaction", "event_row", "metadata", "outbox", "padded", "unique"]
 
 Table = sa.Table  # for who only hands tables on
 Kind = Literal["sqlite", "postgresql", "mariadb"]
@@ -90,7 +90,9 @@ class Database:
         backend = parsed.get_backend_name()
         self.kind: Kind = "postgresql" if backend == "postgresql" else "sqlite" if backend == "sqlite" else "mariadb"
         self._engines = open_engines(parsed, self.settings)
-        self._writers = asyncio.Lock() if self.kind == "sqlite" else contextlib.nullcontext()
+        one_file = self.kind == "sqlite"
+        self._writers = Gate(1, None) if one_file else Gate(self.settings.pool, self.settings.pool_wait_s)
+        self._readers = Gate(None, None) if one_file else Gate(self.settings.read_pool, self.settings.pool_wait_s)
         self._on_commit: list[Callable[[], None]] = []
         self._rng = random.Random()
 
@@ -111,16 +113,27 @@ class Database:
         is away, full or will not write; then nothing is committed, unless the connection broke during the commit
         itself, whose fate is unknown: whatever is asked again must be told apart by a unique id.
         """
-        async with self._writers:
+        async with self._writers.turn():
             with store_failures():
-                async with self._engines.writes.connect() as plain:
-                    connection = await plain.execution_options(hexcab_writes=True)
-                    async with connection.begin():
-                        tx = Transaction(connection)
-                        yield tx
-                        published = await tx.write_events()
+                async with self._engines.writes.connect() as connection:  # rolls back what is not committed
+                    tx = Transaction(connection)
+                    yield tx
+                    published = await tx.write_events()
+                    await connection.commit()
         if published:
             self.committed()
+
+    @contextlib.asynccontextmanager
+    async def committing(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for writing on which each statement is a whole transaction: one trip instead of three.
+
+        For PostgreSQL, where a statement can do all of it. Call `committed` after one that published events. Raises
+        Unavailable as `transaction` does.
+        """
+        async with self._writers.turn():
+            with store_failures():
+                async with self._engines.commits.connect() as connection:
+                    yield connection
 
     async def repeated[T](self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Do this work in a transaction, and all of it again when the server broke a deadlock at our cost.
@@ -147,9 +160,10 @@ class Database:
         May be used while a transaction is open: it needs neither its connection nor its lock. Raises Unavailable when
         the store is away.
         """
-        with store_failures():
-            async with self._engines.reads.connect() as connection:
-                yield connection
+        async with self._readers.turn():
+            with store_failures():
+                async with self._engines.reads.connect() as connection:
+                    yield connection
 
     async def ping(self) -> None:
         """Ask the server for an answer. Raises Unavailable when none comes."""
@@ -172,10 +186,18 @@ class Database:
         await self._engines.close()
 
 
+def padded(values: Sequence[str]) -> list[str]:
+    """The same values for an IN, the last one repeated up to a power of two: so few statements, not one per length."""
+    if not values:
+        return []
+    return [*values, *[values[-1]] * ((1 << (len(values) - 1).bit_length()) - len(values))]
+
+
 async def compare_bytewise(connection: AsyncConnection) -> None:
     """Let strings of tables made from now on be equal only when they are the same; MariaDB alone has to be told."""
     if connection.dialect.name == "sqlite" or connection.dialect.name == "postgresql":
         return
-    is_mariadb = bool(getattr(connection.dialect, "is_mariadb", False))
-    collation = "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
-    await connection.exec_driver_sql(f"ALTER DATABASE CHARACTER SET utf8mb4 COLLATE {collation}")
+    collation = "utf8mb4_nopad_bin" if getattr(connection.dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
+    present = (await connection.exec_driver_sql("SELECT @@collation_database")).scalar_one()
+    if present != collation:
+        await connection.exec_driver_sql(f"ALTER DATABASE CHARACTER SET utf8mb4 COLLATE {collation}")

@@ -7,7 +7,10 @@ without closing a circle of waiters.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ssl
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, Unavailable
 from runtime.sqlite import open_inline
 from runtime.sqlsettings import SqlSettings
 
@@ -30,18 +33,53 @@ _DRIVERS = {
 }
 
 
+class Gate:
+    """Lets so many in at a time, in the order in which they came: a pool alone serves whoever comes just in time.
+
+    `most` None lets everybody in, `wait_s` None lets them wait for as long as it takes.
+    """
+
+    def __init__(self, most: int | None, wait_s: float | None) -> None:
+        self._places = None if most is None else asyncio.Semaphore(most)
+        self._wait_s = wait_s
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Raises Unavailable store_busy after `wait_s`."""
+        if self._places is None:
+            yield
+            return
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise Unavailable(
+                "every connection to the SQL store is in use", code="store_busy", retry_after_s=1
+            ) from error
+        try:
+            yield
+        finally:
+            self._places.release()
+
+
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """The two pools of one database; SQLite, whose connections cost nothing, has one for both."""
+    """The two pools of one database; SQLite, whose connections cost nothing, has one for both.
+
+    `commits` is the writers' pool with each statement a transaction of its own.
+    """
 
     writes: AsyncEngine
     reads: AsyncEngine
 
+    @property
+    def commits(self) -> AsyncEngine:
+        return self.writes.execution_options(isolation_level="AUTOCOMMIT")
+
     async def close(self) -> None:
         """Close every connection that is not in use."""
         await self.writes.dispose()
-        if self.reads is not self.writes:
-            await self.reads.dispose()
+        await self.reads.dispose()
 
 
 def parse_url(url: str) -> sa.URL:
@@ -155,7 +193,7 @@ def _sqlite(url: sa.URL, settings: SqlSettings) -> Engines:
         # a writer takes the lock at once: upgrading a reader's lock later could fail halfway
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
-    return Engines(engine, engine)
+    return Engines(engine.execution_options(hexcab_writes=True), engine)
 
 
 def _tls(url: sa.URL) -> tuple[sa.URL, ssl.SSLContext | bool]:

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from core.errors import Conflict, Unavailable
 
@@ -69,8 +68,6 @@ def store_failures() -> Iterator[None]:
         if unavailable is None:
             raise
         raise unavailable from error
-    except PoolTimeout as error:
-        raise Unavailable("every connection to the SQL store is in use", code="store_busy", retry_after_s=1) from error
     except (OSError, TimeoutError, sqlite3.OperationalError) as error:  # of the driver itself
         raise _away(str(error) or "it did not answer in time") from error
 

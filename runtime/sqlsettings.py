@@ -29,6 +29,7 @@ class SqlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contended_pause_s: float = 0.02  # before the second try, spread; doubles with each
     upgrade_wait_s: float = 120.0  # for another process that upgrades the schema
     lease_s: float = 5.0  # how long the one relay of a database may fall silent before another takes over
-    booking_batch: int = 64  # bookings that share a commit
+    booking_batch: int = 64  # bookings that share a commit, or questions that share a statement
+    waiting: int = 10_000  # of those, until the next commit or statement
     sqlite_busy_s: float = 10.0  # the longest wait for another process's lock on the file
     sqlite_synchronous: Literal["FULL", "NORMAL"] = "FULL"

@@ -94,12 +94,18 @@ class TripDesk:
         about: Party = "driver" if by.party == "rider" else "rider"
         about_id = trip.driver_id if about == "driver" else trip.rider_id
         rating = Rating(trip_id, by.party, about, about_id, stars, self._clock.now())
-        async with self._ports.transactions() as uow:
-            given = await uow.trips.rating(trip_id, by.party)
+        try:
+            async with self._ports.transactions() as uow:
+                given = await uow.trips.rating(trip_id, by.party)
+                if given is None:
+                    await uow.trips.add_rating(rating)
+                    uow.publish(rated(trip, rating))
+                    return rating
+        except Conflict:  # the same party at the same moment
+            async with self._ports.transactions() as uow:
+                given = await uow.trips.rating(trip_id, by.party)
             if given is None:
-                await uow.trips.add_rating(rating)
-                uow.publish(rated(trip, rating))
-                return rating
+                raise
         if given.stars != stars:
             raise Conflict("this trip is already rated", code="already_rated")
         return given

@@ -12,8 +12,8 @@ from fastapi import Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from core.errors import HexcabError, InvalidInput, Unavailable
+from runtime.answers import KEY_KEPT, FirstAnswer, StoredAnswer
 from runtime.auth import Identity
-from runtime.idempotency import StoredAnswer
 from runtime.problems import MEDIA_TYPE
 from web.auth import caller
 from web.edge import edge_of
@@ -46,6 +46,12 @@ def request_id_of(by: Identity, rider_id: str, key: str) -> str:
     return "req_" + "".join(_BASE32[(digest >> shift) & 31] for shift in range(125, -1, -5))
 
 
+def first_answer(request: Request) -> FirstAnswer | None:
+    """What to keep an endpoint's answer with in its own transaction; None for a call without a key."""
+    first: FirstAnswer | None = getattr(request.state, "first_answer", None)
+    return first
+
+
 class CreatingRoute(StrictRoute):
     """A route that creates something and honours an Idempotency-Key, before it looks at what the body means.
 
@@ -71,31 +77,37 @@ class CreatingRoute(StrictRoute):
         lock = edge.locks.take(scope_key)
         try:
             async with lock:
-                first = await edge.engine.security.answers.find(scope_key, body_hash)
-                if first is not None:
-                    return _again(first)
+                answers = edge.engine.security.answers
+                if (known := await answers.find(scope_key, body_hash)) is not None:
+                    return _again(known)
+                first = request.state.first_answer = FirstAnswer(scope_key, body_hash)
                 response = await self._answer(request, body, endpoint)
-                if response.status_code < 500 and response.status_code not in _PASSING:
-                    await self._keep(request, (scope_key, body_hash), response)
+                if response is None:  # another process was faster with the same key
+                    known = await answers.find(scope_key, body_hash)
+                    assert known is not None
+                    return _again(known)
+                if not first.kept and response.status_code < 500 and response.status_code not in _PASSING:
+                    await self._keep(request, first, response)
                 return response
         finally:
             edge.locks.leave(scope_key)
 
     async def _answer(
         self, request: Request, body: bytes, endpoint: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
+    ) -> Response | None:
+        """The endpoint's answer; None when the key was answered elsewhere meanwhile."""
         try:
             return await super().with_body(request, body, endpoint)
         except HexcabError as error:
-            return problem_of(error)
+            return None if error.code == KEY_KEPT else problem_of(error)
         except RequestValidationError as error:
             return problem_of_validation(error)
 
     @staticmethod
-    async def _keep(request: Request, at: tuple[str, str], response: Response) -> None:
-        answer = StoredAnswer(response.status_code, bytes(response.body).decode())
+    async def _keep(request: Request, first: FirstAnswer, response: Response) -> None:
+        first.say(response.status_code, bytes(response.body).decode())
         try:
-            await edge_of(request).engine.security.answers.keep(*at, answer)
+            await edge_of(request).engine.security.answers.keep(first)
         except Unavailable:  # what was done is done, and the caller must hear of it
             log.warning("an answer could not be kept for its Idempotency-Key", exc_info=True)
 

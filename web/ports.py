@@ -5,7 +5,7 @@ Every call may raise core.errors: NotFound for what does not exist, Unavailable 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from core.events import Mode, Party
 from core.geo import FloatArray, LatLng
+from runtime.answers import FirstAnswer, StoredAnswer
 from runtime.auth import Identity
-from runtime.idempotency import StoredAnswer
 
 Body = dict[str, Any]
 Role = Literal["rider", "driver"]
@@ -39,7 +39,10 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class RideAsk:
-    """A ride request as it was sent. With a `request_id` the same ask may come again and must give the same request."""
+    """A ride request as it was sent. With a `request_id` the same ask may come again and must give the same request.
+
+    `answer` makes the answer that is kept for the ask's key, in the commit that stores the request.
+    """
 
     rider_id: str
     pickup: LatLng
@@ -48,6 +51,7 @@ class RideAsk:
     mode: Mode | None = None
     request_id: str | None = None
     by_ops: bool = False
+    answer: Callable[[Body], FirstAnswer] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +233,7 @@ class IdempotencyStore(Protocol):
 
     async def find(self, scope_key: str, body_hash: str) -> StoredAnswer | None: ...
 
-    async def keep(self, scope_key: str, body_hash: str, answer: StoredAnswer) -> None: ...
+    async def keep(self, first: FirstAnswer) -> None: ...
 
 
 class Check(Protocol):

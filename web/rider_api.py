@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from core.errors import Forbidden
 from core.geo import LatLng
+from runtime.answers import FirstAnswer
 from runtime.auth import Identity
 from web.answers import CabList, QuoteAnswer, RiderAnswer, RideRequestAnswer, TripList
 from web.asks import CancelAsk, Lat, Lng, NewRider, QuoteAsk, RiderChange, RideRequestAsk, changes_of, page
 from web.auth import Anyone, Either, Rider, own, party, shown_to
 from web.edge import engine_of
 from web.errors import responses
-from web.idempotency import CreatingRoute, idempotency_key, request_id_of
+from web.idempotency import CreatingRoute, first_answer, idempotency_key, request_id_of
 from web.ports import Body, Page, RideAsk
 from web.route import StrictRoute
 
@@ -81,16 +82,25 @@ async def create_quote(ask: QuoteAsk, identity: Rider, request: Request) -> Body
 )
 async def request_ride(
     ask: RideRequestAsk, identity: Rider, request: Request, key: Annotated[str | None, Depends(idempotency_key)]
-) -> Body:
+) -> Any:
     """Ask for a ride; the search starts at once."""
     own(identity, ask.rider_id, "rider")
     if ask.mode is not None and identity.scope != "ops":
         raise Forbidden("only operators choose the mode")
-    return await engine_of(request).rides.request(ride_ask(ask, key, identity))
+    first = first_answer(request)
+    body = await engine_of(request).rides.request(ride_ask(ask, key, identity, first))
+    if first is None or not first.kept:
+        return body
+    return Response(first.answer.body, status_code=first.answer.status, media_type="application/json")
 
 
-def ride_ask(ask: RideRequestAsk, key: str | None, by: Identity) -> RideAsk:
+def ride_ask(ask: RideRequestAsk, key: str | None, by: Identity, first: FirstAnswer | None) -> RideAsk:
     """The ask in the rooms' words; its caller's idempotency key decides the request's id."""
+
+    def answer(body: Body) -> FirstAnswer:
+        assert first is not None
+        return first.say(201, RideRequestAnswer.model_validate(body).model_dump_json(by_alias=True))
+
     return RideAsk(
         rider_id=ask.rider_id,
         pickup=ask.pickup.place(),
@@ -99,6 +109,7 @@ def ride_ask(ask: RideRequestAsk, key: str | None, by: Identity) -> RideAsk:
         mode=ask.mode,
         request_id=request_id_of(by, ask.rider_id, key) if key else None,
         by_ops=by.scope == "ops",
+        answer=None if first is None else answer,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from accounts.model import EMAIL_MAX, NAME_MAX, PLATE_MAX, Driver, Rider, Role, Vehicle
 from accounts.ports import CodeRow, Stars
 from core.errors import Conflict
-from runtime.sql import Database, Transaction, metadata, unique
+from runtime.gather import Gather
+from runtime.sql import Database, Transaction, metadata, padded, unique
 
 _ID, _PHONE = 40, 20
 
@@ -62,6 +63,7 @@ one_time_codes = sa.Table(
     metadata,
     sa.Column("code_id", sa.String(_ID), primary_key=True),
     sa.Column("phone", sa.String(_PHONE), nullable=False),
+    sa.Column("good_phone", sa.String(_PHONE), unique=True),  # of the one code that may be good; else NULL
     sa.Column("role", sa.String(8), nullable=False),
     sa.Column("subject", sa.String(_ID)),
     sa.Column("digest", sa.String(64), nullable=False),
@@ -123,11 +125,18 @@ class SqlDrivers:
         await _count(self._tx, driver_ratings, drivers, rating)
 
 
+_CODE = [column for column in one_time_codes.columns if column.name != "good_phone"]
+
+
 class SqlCodes:
     """The CodeStore port on one transaction. A spent code is one whose time is over."""
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
+
+    async def void(self, phone: str) -> None:
+        mine = sa.update(one_time_codes).where(one_time_codes.c.phone == phone)
+        await self._tx.connection.execute(mine.values(expires_at=0.0, good_phone=None))
 
     async def made_since(self, phone: str, since: float) -> list[float]:
         query = (
@@ -137,17 +146,16 @@ class SqlCodes:
         )
         return list((await self._tx.connection.execute(query)).scalars())
 
-    async def replace(self, row: CodeRow, forget_before: float) -> None:
+    async def add(self, row: CodeRow, forget_before: float) -> None:
         connection = self._tx.connection
         await connection.execute(sa.delete(one_time_codes).where(one_time_codes.c.made_at <= forget_before))
-        same_phone = sa.update(one_time_codes).where(one_time_codes.c.phone == row.phone)
-        await connection.execute(same_phone.values(expires_at=0.0))
-        values = {name: getattr(row, name) for name in row.__struct_fields__}
-        await connection.execute(sa.insert(one_time_codes).values(**values))
+        values = {name: getattr(row, name) for name in row.__struct_fields__} | {"good_phone": row.phone}
+        with unique(one_time_codes, {"good_phone": Conflict("a code was made meanwhile", code="code_under_way")}):
+            await connection.execute(sa.insert(one_time_codes).values(**values))
 
     async def latest(self, phone: str) -> CodeRow | None:
         query = (
-            sa.select(one_time_codes)
+            sa.select(*_CODE)
             .where(one_time_codes.c.phone == phone)
             .order_by(one_time_codes.c.expires_at.desc())
             .limit(1)
@@ -205,10 +213,11 @@ class SqlPeople:
     def __init__(self, of_riders: Database, of_drivers: Database) -> None:
         self._of_riders = of_riders
         self._of_drivers = of_drivers
+        settings = of_riders.settings
+        self._rider = Gather(self._riders, settings.booking_batch, settings.waiting)
 
     async def rider(self, rider_id: str) -> Rider | None:
-        async with self._of_riders.reading() as connection:
-            return await _rider(connection, sa.select(riders).where(riders.c.rider_id == rider_id))
+        return await self._rider(rider_id)
 
     async def driver(self, driver_id: str) -> Driver | None:
         async with self._of_drivers.reading() as connection:
@@ -219,6 +228,12 @@ class SqlPeople:
         async with self._of_drivers.reading() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return {row["driver_id"]: _driver_of(row) for row in rows}
+
+    async def _riders(self, rider_ids: Sequence[str]) -> Sequence[Rider | None]:
+        query = sa.select(riders).where(riders.c.rider_id.in_(padded(rider_ids)))
+        async with self._of_riders.reading() as connection:
+            found = {row["rider_id"]: Rider(**row) for row in (await connection.execute(query)).mappings()}
+        return [found.get(rider_id) for rider_id in rider_ids]
 
     async def subject_of(self, role: Role, phone: str) -> str | None:
         table, database = (riders, self._of_riders) if role == "rider" else (drivers, self._of_drivers)

@@ -44,7 +44,7 @@ class Rides:
 
     async def request(self, ask: RideAsk) -> Body:
         self._drivers_known()
-        rider_class = await self._class_of(ask)
+        rider_class, answer = await self._class_of(ask), ask.answer
         request = await self._desk.request_ride(
             RequestRide(
                 rider_id=ask.rider_id,
@@ -55,6 +55,7 @@ class Rides:
                 mode=ask.mode,
                 by_ops=ask.by_ops,
                 request_id=ask.request_id,
+                answer=None if answer is None else lambda request: answer(request_body(request)),
             )
         )
         return request_body(request)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from core.errors import Conflict
 from core.events import Event
-from dispatch.model import Offer, OpenSearch, RideRequest
+from dispatch.model import Booking, Offer, OpenSearch, RideRequest
 from dispatch.ports import TripBook
+from runtime.answers import KEY_KEPT, StoredAnswer
 
 
 @dataclass(slots=True)
@@ -36,14 +37,6 @@ class MemoryRequestBook:
 
     def __init__(self, rows: _Rows) -> None:
         self._rows = rows
-
-    async def add(self, request: RideRequest) -> None:
-        if request.request_id in self._rows.requests:
-            raise Conflict("there is a ride request of this id", code="request_exists")
-        if request.rider_id in self._rows.open_riders.values():
-            raise Conflict("the rider has an open request or an active trip", code="rider_busy")
-        self._rows.requests[request.request_id] = request
-        self._rows.open_riders[request.request_id] = request.rider_id
 
     async def lock(self, request_id: str) -> RideRequest | None:
         return self._rows.requests.get(request_id)
@@ -94,6 +87,7 @@ class MemoryStore:
         self._rows = _Rows()
         self._writers = asyncio.Lock()
         self.events: list[Event] = []
+        self.answers: dict[str, StoredAnswer] = {}
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[MemoryUnitOfWork]:
@@ -106,6 +100,22 @@ class MemoryStore:
                 raise Conflict("this has already happened", code="already_happened")
             self._rows = rows
             self.events.extend(uow.events)
+
+    async def book(self, booking: Booking) -> None:
+        request, answer = booking.request, booking.answer
+        async with self._writers:
+            if request.request_id in self._rows.requests:
+                raise Conflict("there is a ride request of this id", code="request_exists")
+            if request.rider_id in self._rows.open_riders.values():
+                raise Conflict("the rider has an open request or an active trip", code="rider_busy")
+            if answer is not None:
+                if answer.scope_key in self.answers:
+                    raise Conflict("this Idempotency-Key was answered before", code=KEY_KEPT)
+                self.answers[answer.scope_key] = answer.answer
+                answer.kept = True
+            self._rows.requests[request.request_id] = request
+            self._rows.open_riders[request.request_id] = request.rider_id
+            self.events.append(booking.event)
 
     async def end_trip(self, request_id: str) -> None:
         """Free the rider of a request whose trip has ended."""

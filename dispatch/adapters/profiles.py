@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.geo import FloatArray
-from dispatch.adapters.sql import offers
+from dispatch.adapters.tables import offers
 from dispatch.model import ProfileRows
 from dispatch.ports import Ratings
 from runtime.settings import DispatchSettings

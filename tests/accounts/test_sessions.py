@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
@@ -154,3 +155,19 @@ async def test_code_is_not_kept_in_the_clear(desk: SessionDesk, post: Post, ride
         row = (await connection.execute(sa.select(one_time_codes))).mappings().one()
     assert post.last not in {str(value) for value in row.values()}
     assert len(row["digest"]) == 64
+
+
+async def test_who_asks_many_times_at_once_gets_no_more_codes_than_one_after_the_other_and_one_that_is_good(
+    desk: SessionDesk, post: Post, rider_id: str
+) -> None:
+    results = await asyncio.gather(*(desk.start(PHONE, "rider") for _ in range(20)), return_exceptions=True)
+    assert all(isinstance(each, TooMany) for each in results if isinstance(each, BaseException))
+    assert 1 <= len(post.sent) <= 5
+    good = 0
+    for _, code in post.sent[-4:]:  # as many tries as a code allows
+        try:
+            await desk.verify(PHONE, code)
+            good += 1
+        except Unauthorized:
+            continue
+    assert good <= 1

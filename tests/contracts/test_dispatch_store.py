@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -13,8 +14,12 @@ from core.events import NoCabFound, search_ended_id
 from core.money import Money
 from dispatch.model import Offer, RideRequest
 from dispatch.ports import Store
+from dispatch.settle import booking
+from runtime.answers import KEY_KEPT, FirstAnswer, StoredAnswer
 from tests.dispatch.world import AIRPORT, CENTRE, FakeTrips, InMemory, InSql, StoreKind
 from tests.servers import SQL_KINDS
+
+S1, S2 = "881f25c4d5fffff", "881f25a5b7fffff"
 
 
 def a_request(request_id: str = "req_1", **fields: Any) -> RideRequest:
@@ -66,12 +71,12 @@ def store(kind: StoreKind) -> Store:
 
 
 async def add(store: Store, *things: RideRequest | Offer) -> None:
+    for thing in things:
+        if isinstance(thing, RideRequest):
+            await store.book(booking(thing))
     async with store.transaction() as uow:
-        for thing in things:
-            if isinstance(thing, RideRequest):
-                await uow.requests.add(thing)
-            else:
-                await uow.offers.add([thing])
+        if new := [thing for thing in things if isinstance(thing, Offer)]:
+            await uow.offers.add(new)
 
 
 async def save(store: Store, *things: RideRequest | Offer) -> None:
@@ -165,16 +170,17 @@ async def test_a_failed_transaction_leaves_no_trace(kind: StoreKind) -> None:
 
     async def fail() -> None:
         async with store.transaction() as uow:
-            await uow.requests.add(a_request())
+            await uow.requests.save(a_request(status="cancelled"))
             await uow.offers.add([an_offer()])
             uow.publish(ending("req_1"))
             raise RuntimeError("half-way")
 
+    await add(store, a_request())
     with pytest.raises(RuntimeError, match="half-way"):
         await fail()
-    assert await store.request("req_1") is None
+    assert await store.request("req_1") == a_request()
     assert await store.offer("off_1") is None
-    assert await kind.events() == []
+    assert await kind.events() == [booking(a_request()).event]
 
 
 async def test_a_search_ends_once(kind: StoreKind) -> None:
@@ -187,7 +193,7 @@ async def test_a_search_ends_once(kind: StoreKind) -> None:
     await end("no_driver")
     with pytest.raises(Conflict):
         await end("expired")
-    assert await kind.events() == [ending("req_1")]
+    assert await kind.events() == [booking(a_request()).event, ending("req_1")]
     request = await kind.store.request("req_1")
     assert request is not None
     assert request.status == "no_driver"
@@ -239,12 +245,71 @@ async def test_an_id_is_taken_once_even_when_its_rider_is_free(store: Store) -> 
     assert await store.request("req_1") == ended
 
 
+async def test_a_booking_leaves_its_event_and_keeps_its_answer(kind: StoreKind) -> None:
+    first = FirstAnswer("key 1", "hash").say(201, '{"request_id":"req_1"}')
+    await kind.store.book(booking(a_request(), first))
+    assert first.kept
+    assert await kind.events() == [booking(a_request()).event]
+    assert await kind.answers() == {"key 1": StoredAnswer(201, '{"request_id":"req_1"}')}
+
+
+async def test_a_booking_that_is_refused_keeps_no_answer(kind: StoreKind) -> None:
+    await kind.store.book(booking(a_request()))
+    first = FirstAnswer("key 1", "hash").say(201, "{}")
+    with pytest.raises(Conflict):
+        await kind.store.book(booking(a_request("req_2"), first))
+    assert not first.kept
+    assert await kind.answers() == {}
+    assert len(await kind.events()) == 1
+
+
+async def test_a_key_that_has_its_answer_books_nothing(kind: StoreKind) -> None:
+    await kind.store.book(booking(a_request(), FirstAnswer("key 1", "hash").say(201, "first")))
+    with pytest.raises(Conflict) as refused:
+        await kind.store.book(
+            booking(a_request("req_2", rider_id="rdr_2"), FirstAnswer("key 1", "hash").say(201, "second"))
+        )
+    assert refused.value.code == KEY_KEPT
+    assert await kind.store.request("req_2") is None
+    assert await kind.answers() == {"key 1": StoredAnswer(201, "first")}
+
+
+async def test_of_bookings_at_once_each_has_its_own_outcome(kind: StoreKind) -> None:
+    store = kind.store
+    await add(store, a_request("req_old", rider_id="rdr_busy"), a_request("req_ended", rider_id="rdr_free"))
+    await save(store, a_request("req_ended", rider_id="rdr_free", status="cancelled"))
+    wanted = {f"req_{n}": None for n in range(20)}
+    bookings = [booking(a_request(f"req_{n}", rider_id=f"rdr_{n}")) for n in range(20)]
+    bookings.insert(5, booking(a_request("req_x", rider_id="rdr_busy")))
+    bookings.insert(9, booking(a_request("req_ended", rider_id="rdr_other")))
+    bookings.append(booking(a_request("req_y", rider_id="rdr_3")))  # a second one of a rider of the same batch
+    outcomes = await asyncio.gather(*(store.book(each) for each in bookings), return_exceptions=True)
+    codes = {
+        each.request.request_id: outcome.code if isinstance(outcome, Conflict) else outcome
+        for each, outcome in zip(bookings, outcomes, strict=True)
+    }
+    assert codes == {**wanted, "req_x": "rider_busy", "req_ended": "request_exists", "req_y": "rider_busy"}
+    assert {event.id for event in await kind.events()} >= {f"ride-requested:req_{n}" for n in range(20)}
+    assert await store.request("req_x") is None
+
+
+async def test_a_key_that_is_taken_stands_in_the_way_of_its_own_booking_alone(kind: StoreKind) -> None:
+    await kind.store.book(booking(a_request(), FirstAnswer("key 0", "hash").say(201, "first")))
+    bookings = [
+        booking(a_request(f"req_{n + 2}", rider_id=f"rdr_{n + 2}"), FirstAnswer(f"key {n}", "hash").say(201, "later"))
+        for n in range(8)
+    ]
+    outcomes = await asyncio.gather(*(kind.store.book(each) for each in bookings), return_exceptions=True)
+    assert [outcome is None for outcome in outcomes] == [False, *[True] * 7]
+    assert [each.answer is not None and each.answer.kept for each in bookings] == [False, *[True] * 7]
+
+
 async def test_demand_counts_open_requests_by_segment(store: Store) -> None:
     assert dict(await store.demand()) == {}
-    await add(store, *(a_request(f"req_{n}", rider_id=f"rdr_{n}", segment="s1" if n else "s2") for n in range(4)))
-    await save(store, a_request("req_1", rider_id="rdr_1", segment="s1", status="expired"))
-    await save(store, a_request("req_2", rider_id="rdr_2", segment="s1", status="offered"))
-    assert dict(await store.demand()) == {"s1": 2, "s2": 1}
+    await add(store, *(a_request(f"req_{n}", rider_id=f"rdr_{n}", segment=S1 if n else S2) for n in range(4)))
+    await save(store, a_request("req_1", rider_id="rdr_1", segment=S1, status="expired"))
+    await save(store, a_request("req_2", rider_id="rdr_2", segment=S1, status="offered"))
+    assert dict(await store.demand()) == {S1: 2, S2: 1}
 
 
 async def test_offers_come_oldest_first(store: Store) -> None:

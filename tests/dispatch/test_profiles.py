@@ -8,6 +8,7 @@ import numpy as np
 from core.geo import FloatArray
 from dispatch.adapters.profiles import SqlProfiles
 from dispatch.adapters.sql import SqlStore
+from dispatch.settle import booking
 from runtime.clocks import ManualClock
 from runtime.settings import DispatchSettings
 from runtime.sql import Database
@@ -23,9 +24,9 @@ class FakeRatings:
 async def answered(database: Database, driver_id: str, statuses: Sequence[str], start: int = 0) -> None:
     """Offers with these ends, oldest first."""
     store = SqlStore(database, lambda _tx: FakeTrips())
+    if start == 0:
+        await store.book(booking(a_request(f"req_{driver_id}", rider_id=driver_id)))
     async with store.transaction() as uow:
-        if start == 0:
-            await uow.requests.add(a_request(f"req_{driver_id}", rider_id=driver_id))
         for place, status in enumerate(statuses, start):
             offer_id = f"off_{driver_id}_{place}"
             offer = an_offer(offer_id, f"req_{driver_id}", driver_id, status=status, made_at=float(place))

@@ -87,6 +87,9 @@ async def test_a_driver_who_accepts_while_the_offers_still_go_out_wins(world: Wo
     world.delivery.deliver = deliver_to_an_eager_driver  # type: ignore[method-assign]
     request = await world.desk.request_ride(RequestRide(rider_id="rdr_1", pickup=CENTRE, dropoff=AIRPORT))
     world.request_ids.append(request.request_id)
+    async with asyncio.timeout(10):
+        while not accepting:
+            await asyncio.sleep(0.001)
     await world.clock.advance(1, settle_s=0.05)
     await accepting[0]
     assert await world.by_driver(request) == {"a": "accepted", "b": "accepted_elsewhere", "c": "accepted_elsewhere"}

@@ -371,6 +371,18 @@ async def test_the_same_ask_side_by_side_is_one_request(world: World) -> None:
     assert world.delivery.statuses("rdr_1") == ["searching"]
 
 
+async def test_an_ask_that_was_heard_before_is_the_same_request_though_it_could_not_be_made_any_more(
+    world: World,
+) -> None:
+    world.quotes.quotes["quo_1", "rdr_1"] = Quoted(pickup=CENTRE, dropoff=AIRPORT, fare=Money(20_000, "SEK"))
+    ask = RequestRide(rider_id="rdr_1", pickup=CENTRE, dropoff=AIRPORT, quote_id="quo_1", request_id="req_tap")
+    first = await world.desk.request_ride(ask)
+    del world.quotes.quotes["quo_1", "rdr_1"]  # as when it has expired
+    assert await world.desk.request_ride(ask) == first
+    with pytest.raises(NotFound):
+        await world.desk.request_ride(msgspec.structs.replace(ask, request_id="req_other"))
+
+
 async def test_side_by_side_another_ask_of_the_same_id_conflicts_and_another_id_finds_the_rider_busy(
     world: World,
 ) -> None:

@@ -35,7 +35,9 @@ from dispatch.ports import Ports, SharedClaims, Store
 from dispatch.searches import ONE_LANE, LaneOf, one_lane
 from dispatch.service import RideDesk
 from maps import segments
+from runtime.answers import StoredAnswer
 from runtime.clocks import ManualClock
+from runtime.idempotency import answers
 from runtime.settings import DispatchSettings, Settings
 from runtime.sql import Database, outbox
 from runtime.sqlsettings import SqlSettings
@@ -186,6 +188,7 @@ class StoreKind(Protocol):
 
     async def start(self) -> None: ...
     async def events(self) -> list[Event]: ...
+    async def answers(self) -> dict[str, StoredAnswer]: ...
     async def end_trip(self, request_id: str) -> None: ...
     async def close(self) -> None: ...
 
@@ -199,6 +202,9 @@ class InMemory:
 
     async def events(self) -> list[Event]:
         return self._store.events
+
+    async def answers(self) -> dict[str, StoredAnswer]:
+        return self._store.answers
 
     async def end_trip(self, request_id: str) -> None:
         await self._store.end_trip(request_id)
@@ -219,6 +225,11 @@ class InSql:
             bodies = (await connection.execute(sa.select(outbox.c.body).order_by(outbox.c.seq))).scalars().all()
         decode = msgspec.json.Decoder(AnyEvent).decode
         return [decode(body) for body in bodies]
+
+    async def answers(self) -> dict[str, StoredAnswer]:
+        async with self.database.reading() as connection:
+            rows = (await connection.execute(sa.select(answers))).all()
+        return {row.scope_key: StoredAnswer(row.status, row.body) for row in rows}
 
     async def end_trip(self, request_id: str) -> None:
         async with self.database.transaction() as tx:

@@ -251,3 +251,10 @@ async def test_start_code_is_shown_to_the_rider_alone(world: World) -> None:
     assert body["driver"] == {"driver_id": "drv_1", "name": "Dora", "rating": 4.8}
     assert (body["fare"], body["quoted_fare"]) == (None, {"amount_minor": 20_000, "currency": "SEK"})
     assert [event["type"] for event in body["events"]] == ["assigned"]
+
+
+async def test_the_same_stars_given_twice_at_once_answer_the_same(world: World) -> None:
+    trip = await world.ride()
+    given = await asyncio.gather(*(world.desk.rate(trip.trip_id, RIDER, 4) for _ in range(6)))
+    assert {(rating.stars, rating.about_id) for rating in given} == {(4, "drv_1")}
+    assert await told_ratings(world) == [("driver", "drv_1", 4)]

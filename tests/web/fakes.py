@@ -14,9 +14,9 @@ from core.errors import Conflict, Forbidden, InvalidInput, NotFound, TooMany, Un
 from core.events import Party
 from core.geo import LatLng, haversine_m
 from location.messages import schemas as driver_schemas
+from runtime.answers import KEY_KEPT, FirstAnswer, StoredAnswer
 from runtime.auth import Identity, MemoryTicketUses, Tickets, Tokens
 from runtime.clocks import ManualClock, SystemClock
-from runtime.idempotency import StoredAnswer
 from runtime.settings import Settings, TripSettings, WebSettings
 from runtime.telemetry import Metrics
 from web.engine import Engine, Security
@@ -108,8 +108,21 @@ class FakeRides:
         self.recent_s = 0.0
         self.failing = False
         self.broken = False
+        self.keeps_in: FakeAnswers | None = None  # where the answer is kept with the request
+        self.answered_elsewhere: StoredAnswer | None = None  # before it is
 
     async def request(self, ask: RideAsk) -> Body:
+        body = await self._request(ask)
+        if self.keeps_in is not None and ask.answer is not None:
+            first = ask.answer(body)
+            kept = self.answered_elsewhere or first.answer
+            self.keeps_in.kept[first.scope_key] = (first.body_hash, kept)
+            if kept is not first.answer:
+                raise Conflict("answered before", code=KEY_KEPT)
+            first.kept = True
+        return body
+
+    async def _request(self, ask: RideAsk) -> Body:
         if self.failing:
             raise Unavailable("the store is away", retry_after_s=2.2)
         if self.broken:
@@ -286,10 +299,10 @@ class FakeAnswers:
             raise Conflict("this Idempotency-Key was used with another body", code="idempotency_conflict")
         return answer
 
-    async def keep(self, scope_key: str, body_hash: str, answer: StoredAnswer) -> None:
+    async def keep(self, first: FirstAnswer) -> None:
         if self.failing:
             raise Unavailable("the store is away")
-        self.kept.setdefault(scope_key, (body_hash, answer))
+        self.kept.setdefault(first.scope_key, (first.body_hash, first.answer))
 
 
 class Fakes:

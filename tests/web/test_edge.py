@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 from app.wiring.edge import Trips
 from core.errors import Forbidden, Unavailable
 from location.ports import TrailLog
+from runtime.answers import StoredAnswer
 from runtime.auth import Identity, Tokens
 from runtime.telemetry import log_to
 from tests.web.fakes import Fakes
@@ -334,3 +335,28 @@ async def test_the_pages_need_no_other_host(api: httpx.AsyncClient) -> None:
         assert "https://" not in answer.text.replace("https://www.openstreetmap.org/copyright", "")
         assert "<script>" not in answer.text
         assert " style=" not in answer.text
+
+
+async def test_an_answer_that_was_kept_with_its_request_is_told_as_it_was_kept(
+    api: httpx.AsyncClient, fakes: Fakes, rider: Headers
+) -> None:
+    plain = (await api.post("/v1/ride-requests", json=RIDE, headers=rider)).json()
+    fakes.rides.requests.clear()
+    fakes.rides.keeps_in = fakes.answers
+    fakes.answers.failing = True  # it is not kept a second time
+    first = await api.post("/v1/ride-requests", json=RIDE, headers={**rider, "Idempotency-Key": "k"})
+    again = await api.post("/v1/ride-requests", json=RIDE, headers={**rider, "Idempotency-Key": "k"})
+    assert first.status_code == again.status_code == 201
+    assert first.content == again.content
+    assert first.json() == plain | {"request_id": first.json()["request_id"]}
+    assert again.headers["idempotent-replayed"] == "true"
+
+
+async def test_a_key_that_another_host_answered_meanwhile_gives_that_answer(
+    api: httpx.AsyncClient, fakes: Fakes, rider: Headers
+) -> None:
+    fakes.rides.keeps_in = fakes.answers
+    fakes.rides.answered_elsewhere = StoredAnswer(409, '{"code":"rider_busy"}')
+    answer = await api.post("/v1/ride-requests", json=RIDE, headers={**rider, "Idempotency-Key": "k"})
+    assert (answer.status_code, answer.json()) == (409, {"code": "rider_busy"})
+    assert answer.headers["idempotent-replayed"] == "true"
