@@ -38,10 +38,15 @@ def default_folder() -> Path:
 
 
 def default_cache() -> Path:
-    """`hexcab` in $XDG_CACHE_HOME; without it in ~/.cache, or for root in /var/cache, for the same reason."""
-    if named := os.environ.get("XDG_CACHE_HOME"):
-        return Path(named).expanduser() / "hexcab"
-    return Path("/var/cache/hexcab") if _is_root() else Path.home() / ".cache" / "hexcab"
+    """`hexcab` in $XDG_CACHE_HOME; without it in ~/.cache.
+
+    For root in /var/cache, for the same reason, unless $XDG_CACHE_HOME names a place that everybody may enter.
+    """
+    named = os.environ.get("XDG_CACHE_HOME")
+    folder = Path(named).expanduser().absolute() if named else Path.home() / ".cache"
+    if _is_root() and not (named and _is_open(folder)):
+        folder = Path("/var/cache")
+    return folder / "hexcab"
 
 
 def account(names: Sequence[str]) -> Account | None:
@@ -128,6 +133,11 @@ def _lent_from() -> int:
         if lowest > _LOWEST_PORT + _TRIES:
             return lowest
     return 32_768
+
+
+def _is_open(folder: Path) -> bool:
+    """Whether everybody may enter it, as far as it is there."""
+    return all(each.stat().st_mode & 0o001 for each in (folder, *folder.parents) if each.exists())
 
 
 def _is_root() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -78,8 +79,18 @@ def test_only_root_runs_servers_as_somebody_else() -> None:
         assert chosen.name == "nobody"
 
 
-def test_homes_follow_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HEXCAB_HOME", str(tmp_path / "home"))
+def test_homes_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        place.chmod(0o755)
+        monkeypatch.setenv("HEXCAB_HOME", str(place / "home"))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+        assert default_folder() == place / "home" / "services"
+        assert default_cache() == place / "cache" / "hexcab"
+
+
+def test_a_cache_that_is_closed_to_others_is_not_used_by_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert default_folder() == tmp_path / "home" / "services"
-    assert default_cache() == tmp_path / "cache" / "hexcab"
+    usual = tmp_path / "cache" / "hexcab"
+    assert default_cache() == (Path("/var/cache/hexcab") if os.geteuid() == 0 else usual)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import RoundRobinPolicy
 from sqlalchemy.engine import make_url
 
+from core.errors import Unavailable
 from runtime.services import mariadb, postgresql
 from runtime.services.model import Site
 from runtime.services.redis import ask
 from tests.servers.running import Running
+
+_DROP_TRIES = 40
 
 
 def unique(module: str) -> str:
@@ -32,7 +36,20 @@ def database(server: Running, module: str) -> Iterator[str]:
     try:
         yield make_url(server.url).set(database=name).render_as_string(hide_password=False)
     finally:
-        run(site, f"DROP DATABASE {name}" + (" WITH (FORCE)" if server.name == "postgresql" else ""))
+        _drop(run, site, f"DROP DATABASE {name}" + (" WITH (FORCE)" if server.name == "postgresql" else ""))
+
+
+def _drop(run: Callable[[Site, str], object], site: Site, statement: str) -> None:
+    """PostgreSQL's own cleaner may be at work in a database: nobody but a superuser ends it, and it ends by itself."""
+    for left in reversed(range(_DROP_TRIES)):
+        try:
+            run(site, statement)
+        except Unavailable:
+            if not left:
+                raise
+            time.sleep(0.5)
+        else:
+            return
 
 
 def emptied(sites: list[Site]) -> None:
