@@ -115,11 +115,11 @@ class Database:
         """
         async with self._writers.turn():
             with store_failures():
-                async with self._engines.writes.connect() as connection:  # rolls back what is not committed
+                # `begin`, as a plain connection would go back to its pool with the transaction of a commit that failed
+                async with self._engines.writes.begin() as connection:
                     tx = Transaction(connection)
                     yield tx
                     published = await tx.write_events()
-                    await connection.commit()
         if published:
             self.committed()
 
