@@ -111,6 +111,7 @@ class Metrics:
         )
         self.events = Counter("hexcab_events", "Events published", ["type"], registry=self.registry)
         self.searches = Counter("hexcab_searches", "Searches ended", ["outcome"], registry=self.registry)
+        self.offers = Counter("hexcab_offers", "Offers ended", ["outcome"], registry=self.registry)
         self.match_seconds = Histogram(
             "hexcab_match_seconds", "Engine seconds from request to cab", registry=self.registry, buckets=waits
         )

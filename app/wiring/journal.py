@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from core.events import AnyEvent, CabFound, NoCabFound
+from core.events import AnyEvent, CabFound, NoCabFound, OfferAccepted, OfferEnded
 from runtime.telemetry import Metrics
 
 _log = logging.getLogger("hexcab.rides")
@@ -25,5 +25,9 @@ class Journal:
             self._metrics.match_seconds.observe(event.waited_s)
         elif isinstance(event, NoCabFound):
             self._metrics.searches.labels(event.reason).inc()
+        elif isinstance(event, OfferAccepted):
+            self._metrics.offers.labels("accepted").inc()
+        elif isinstance(event, OfferEnded):
+            self._metrics.offers.labels(event.outcome).inc()
         ids = {"request_id": event.request_id, "trip_id": getattr(event, "trip_id", None)}
         _log.info(name, extra={field: value for field, value in ids.items() if value is not None})
