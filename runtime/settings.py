@@ -170,6 +170,7 @@ class RuntimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relay_retry_s: float = 1.0  # wall time before the second try of an event; doubles with each try
     relay_max_retry_s: float = 30.0  # wall time between tries at most
     relay_max_attempts: int = 20  # that failed unexpectedly; waiting for what is Unavailable never counts
+    dead_letter_chars: int = 50_000  # of a dead letter's event, key and error each, so that Kafka takes it whole
     relay_mark_s: float = 0.05  # wall time that handled rows wait to be marked together
     relay_look_s: float = 0.05  # wall time between looks for rows that another process wrote
     relay_holes: int = 2_000  # numbers of rows that others may be about to commit, which are looked for

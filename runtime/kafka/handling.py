@@ -14,7 +14,9 @@ from runtime.bus import Handlers
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that a group gave up. `event` is the message as it was; `at` is engine time."""
+    """A message that a group gave up. `event` is the message as it was, but for its last `cut` characters, if it was
+    longer than `dead_letter_chars`; `at` is engine time.
+    """
 
     group: str
     error: str
@@ -25,6 +27,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
     key: str
     event: str
+    cut: int = 0
 
 
 Bury = Callable[[DeadLetter], Awaitable[None]]  # returns once the letter is safe; may raise Unavailable

@@ -94,16 +94,19 @@ class Partition:
 
     def _give_up(self, offset: int, key: bytes, value: bytes, why: tuple[str, int]) -> None:
         handling = self._handling
+        most = handling.settings.dead_letter_chars
+        text = value.decode("utf-8", "replace")
         letter = DeadLetter(
             group=handling.outlet.name,
-            error=why[0],
+            error=why[0][:most],
             tries=why[1],
             at=handling.clock.now(),
             topic=handling.topic,
             partition=self.number,
             offset=offset,
-            key=key.decode("utf-8", "replace"),
-            event=value.decode("utf-8", "replace"),
+            key=key.decode("utf-8", "replace")[:most],
+            event=text[:most],
+            cut=max(0, len(text) - most),
         )
         task = asyncio.create_task(self._bury(letter), name=f"bury-{letter.group}-{self.number}-{offset}")
         self._burials.add(task)
@@ -118,6 +121,8 @@ class Partition:
                 break
             except Unavailable as error:
                 _log.warning("a dead letter has to wait: %s", error.detail, extra=about)
+            except Exception:  # a burial that ends silently would hold up its partition for good
+                _log.exception("a dead letter cannot be written", extra=about)
             await asyncio.sleep(pause_s(tries, self._handling.settings, self._handling.rng))
         self._handling.outlet.dead += 1
         self._done(letter.offset)

@@ -31,6 +31,7 @@ class World:
         self.gate = asyncio.Event()
         self.gate.set()
         self.away = 0
+        self.failure: Exception = Unavailable("Kafka is away")
         handling = Handling(self.outlet, self._bury, "rides", clock, RETRIES, random.Random(1))
         self.ends = 0
         self.partition = Partition(5, handling, self._ended)
@@ -43,7 +44,7 @@ class World:
     async def _bury(self, letter: DeadLetter) -> None:
         if self.away:
             self.away -= 1
-            raise Unavailable("Kafka is away")
+            raise self.failure
         self.letters.append(letter)
 
     def _ended(self) -> None:
@@ -137,6 +138,23 @@ async def test_a_message_that_is_no_event_is_a_dead_letter_and_the_next_is_handl
     await until(lambda: world.committable == 2)
     assert world.heard == ["e1"]
     assert [letter.offset for letter in world.letters] == [0]
+
+
+async def test_a_letter_that_kafka_would_not_take_whole_is_cut_so_that_the_partition_goes_on(world: World) -> None:
+    most = RETRIES.dead_letter_chars
+    world.take(0, b"x" * (most + 7))
+    world.take(1, event(1))
+    await until(lambda: world.committable == 2)
+    (letter,) = world.letters
+    assert letter.event == "x" * most
+    assert letter.cut == 7
+
+
+async def test_a_burial_that_fails_in_an_unknown_way_is_tried_again(world: World) -> None:
+    world.away, world.failure = 3, ValueError("nobody thought of it")
+    world.take(0, b"nothing")
+    await until(lambda: world.committable == 1)
+    assert len(world.letters) == 1
 
 
 async def test_draining_finishes_what_is_in_hand(world: World) -> None:
