@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ ALERTS: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "alerts.yaml").read_t
 BOARD: dict[str, Any] = json.loads((ROOT / "deploy" / "grafana" / "hexcab.json").read_text("utf-8"))
 RULES: list[dict[str, Any]] = [rule for group in ALERTS["groups"] for rule in group["rules"]]
 PANELS: list[dict[str, Any]] = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
+SHOWN: list[str] = [target["expr"] for panel in PANELS for target in panel["targets"]]
 OF_PROMETHEUS = {"instance", "job"}
 _USE = re.compile(r"(hexcab_[a-z_]+)(?:\{([^}]*)\})?")
 
@@ -34,11 +34,6 @@ def _base(name: str) -> str:
     return re.sub(r"_(bucket|count|sum)$", "", name)
 
 
-def _expressions() -> Iterator[str]:
-    yield from (rule["expr"] for rule in RULES)
-    yield from (target["expr"] for panel in PANELS for target in panel["targets"])
-
-
 def test_the_table_of_metrics_names_those_that_an_engine_has() -> None:
     mine = {
         family.name + ("_total" if family.type == "counter" else "")
@@ -49,7 +44,7 @@ def test_the_table_of_metrics_names_those_that_an_engine_has() -> None:
     assert _described().keys() - mine == {"hexcab_web_sockets"}  # the edge adds it
 
 
-@pytest.mark.parametrize("expression", list(_expressions()))
+@pytest.mark.parametrize("expression", [*(rule["expr"] for rule in RULES), *SHOWN])
 def test_an_expression_asks_for_metrics_and_labels_that_exist(expression: str) -> None:
     described = _described()
     for name, selector in _USE.findall(expression):
@@ -78,7 +73,7 @@ def test_no_rule_has_the_name_of_another() -> None:
 
 
 def test_every_figure_of_the_engine_is_on_the_board() -> None:
-    shown = {_base(name) for panel in PANELS for target in panel["targets"] for name, _ in _USE.findall(target["expr"])}
+    shown = {_base(name) for expression in SHOWN for name, _ in _USE.findall(expression)}
     assert shown == _described().keys()
 
 
