@@ -17,13 +17,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Do the action."""
     if arguments.action == "add":
         with progress(f"building {arguments.name}") as report:
-            info = build_city(CityBuild(arguments.name, arguments.pbf, default_home(), arguments.replace), report)
+            info = build_city(_asked(arguments), report)
         _show(info)
     elif arguments.action == "show":
         _show(show_city(arguments.name, default_home()))
     else:
         _list(list_cities(default_home()))
     return 0
+
+
+def _asked(arguments: argparse.Namespace) -> CityBuild:
+    return CityBuild(arguments.name, arguments.pbf, default_home(), arguments.replace, arguments.zones)
 
 
 def _show(info: CityInfo) -> None:

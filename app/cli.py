@@ -104,6 +104,7 @@ def _city(parser: argparse.ArgumentParser) -> None:
     add = actions.add_parser("add", help="build a city pack from an OpenStreetMap extract")
     add.add_argument("name")
     add.add_argument("--pbf", type=Path, required=True)
+    add.add_argument("--zones", type=Path, help="a GeoJSON file of zones")
     add.add_argument("--replace", action="store_true")
     actions.add_parser("list", help="the packs that are there")
     show = actions.add_parser("show", help="what is in a pack")

@@ -91,6 +91,14 @@ class QuoteBook(Protocol):
         ...
 
 
+class PickupRules(Protocol):
+    """Where riders may be picked up."""
+
+    def check_pickup(self, at: LatLng) -> None:
+        """Raises InvalidInput no_pickup that says where else."""
+        ...
+
+
 class RequestBook(Protocol):
     """Ride requests inside one transaction."""
 
@@ -214,3 +222,4 @@ class Ports:
     quotes: QuoteBook
     papers: TripPapers
     claims: SharedClaims | None = None  # None: no other process searches
+    pickups: PickupRules | None = None  # None: anywhere

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -38,7 +37,11 @@ from maps.snap import METRES_PER_DEGREE, SnapIndex, build_grid
 from maps.tilebuild import CONFIG_FILE, TILES_FILE, Progress, build_tiles, pack_tiles
 from maps.tiles import Drivable, read_tiles
 from maps.tree import build_tree
+from maps.zonejson import collection_of, read_zone_file
+from maps.zones import Zone, Zones, in_force
 from runtime.settings import MapSettings
+
+ZONES_FILE = "zones.geojson"
 
 _TILES_SHARE = 0.6  # of the time of a build
 
@@ -47,12 +50,13 @@ __all__ = ["City", "CityBuild", "CityInfo", "build_city", "list_cities", "load_c
 
 @dataclass(frozen=True, slots=True)
 class CityBuild:
-    """What to build: a city's name, the OpenStreetMap extract (.osm.pbf), and where city packs live."""
+    """What to build: a city's name, its OpenStreetMap extract (.osm.pbf) and zones (GeoJSON), and where packs live."""
 
     name: str
     pbf: Path
     home: Path
     replace: bool = False
+    zones: Path | None = None
 
 
 class CityInfo(msgspec.Struct, frozen=True):
@@ -72,7 +76,11 @@ class CityInfo(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class City:
-    """A loaded city. `bounds` are south, west, north, east; `service_area` is a prepared polygon in (lng, lat)."""
+    """A loaded city. `bounds` are south, west, north, east.
+
+    `around` is the area around the roads, which is the service area where no zone is one; `zones` are those in force as
+    long as nobody has changed any.
+    """
 
     name: str
     fingerprint: str
@@ -82,7 +90,9 @@ class City:
     paths: Paths
     bounds: tuple[float, float, float, float]
     centre: LatLng
-    service_area: Any
+    pack_zones: tuple[Zone, ...]
+    around: Zone
+    zones: Zones
 
     @property
     def valhalla_config(self) -> Path:
@@ -91,11 +101,7 @@ class City:
 
     def inside(self, lat: FloatArray, lng: FloatArray) -> BoolArray:
         """Which of n points lie in the service area, shape (n,)."""
-        return np.asarray(shapely.contains_xy(self.service_area, lng, lat))
-
-    def contains(self, point: LatLng) -> bool:
-        """Whether one point lies in the service area."""
-        return bool(shapely.contains_xy(self.service_area, point.lng, point.lat))
+        return self.zones.inside(lat, lng)
 
 
 def _silent(stage: str, share: float) -> None:
@@ -106,7 +112,8 @@ def build_city(ask: CityBuild, progress: Progress = _silent, settings: MapSettin
     """Build a city pack; it is there as a whole or not at all, and builds may run side by side.
 
     Raises InvalidInput for a bad name, Conflict when the name is taken (and `replace` is not set), BadFile naming the
-    extract and the reason when it has no usable roads, Unavailable when the pack cannot be written.
+    extract and the reason when it has no usable roads, or the zones' file and the feature that is wrong, Unavailable
+    when the pack cannot be written.
     """
     settings = settings or MapSettings()
     check_name(ask.name)
@@ -116,6 +123,8 @@ def build_city(ask: CityBuild, progress: Progress = _silent, settings: MapSettin
         source_sha256 = sha256_of(ask.pbf)
     except OSError as error:
         raise BadFile(f"{ask.pbf}: cannot be read: {error.strerror}") from error
+    if ask.zones is not None:
+        read_zone_file(ask.zones, settings)  # before the long work; below it is held against the roads
     progress("reading the extract", 0.0)
     with building(ask.home) as work:
         tiles = build_tiles(
@@ -134,6 +143,9 @@ def build_city(ask: CityBuild, progress: Progress = _silent, settings: MapSettin
         version.mkdir()
         pack_tiles(tiles, version)
         save_parts(prepared, version)
+        if ask.zones is not None:
+            zones = collection_of(read_zone_file(ask.zones, settings, roads.bounds()))
+            (version / ZONES_FILE).write_bytes(msgspec.json.encode(zones))
         manifest = _manifest(ask, source_sha256, version, drivable)
         publish(version, manifest, ask.home, replace=ask.replace)
     progress("done", 1.0)
@@ -144,6 +156,7 @@ def _manifest(ask: CityBuild, source_sha256: str, version: Path, drivable: Driva
     from valhalla import __version__ as valhalla_version
 
     graph, turns = drivable.roads, drivable.turns
+    zones = () if ask.zones is None else (ZONES_FILE,)
     print_of = hashlib.sha256(f"{FORMAT} {source_sha256} {valhalla_version}".encode())
     for array in (
         graph.tail,
@@ -168,7 +181,7 @@ def _manifest(ask: CityBuild, source_sha256: str, version: Path, drivable: Driva
         road_km=round(float(graph.metres[graph.lone_edges()].sum()) / 1000, 1),
         connected_share=round(drivable.connected_share, 4),
         bounds=graph.bounds(),
-        files=describe(version, *PART_FILES, TILES_FILE, CONFIG_FILE),
+        files=describe(version, *PART_FILES, *zones, TILES_FILE, CONFIG_FILE),
     )
 
 
@@ -187,6 +200,8 @@ def load_city(name: str, home: Path, settings: MapSettings | None = None) -> Cit
     # so that the first rider does not wait for the compiler
     eta.to_one(np.array([here.lat]), np.array([here.lng]), here)
     paths.path(here, roads.node(roads.node_count - 1))
+    around = _around(roads, settings.service_margin_m)
+    pack_zones = _pack_zones(version, manifest, settings)
     return City(
         name=name,
         fingerprint=manifest.fingerprint,
@@ -196,19 +211,26 @@ def load_city(name: str, home: Path, settings: MapSettings | None = None) -> Cit
         paths=paths,
         bounds=manifest.bounds,
         centre=LatLng((south + north) / 2, (west + east) / 2),
-        service_area=_service_area(roads, settings.service_margin_m),
+        pack_zones=pack_zones,
+        around=around,
+        zones=in_force(pack_zones, {}, around),
     )
 
 
-def _service_area(roads: RoadGraph, margin_m: float) -> Any:
-    """The convex hull of all roads and a margin around it, as a prepared polygon in (lng, lat)."""
+def _pack_zones(version: Path, manifest: Manifest, settings: MapSettings) -> tuple[Zone, ...]:
+    if ZONES_FILE not in manifest.files:
+        return ()
+    return tuple(read_zone_file(version / ZONES_FILE, settings))
+
+
+def _around(roads: RoadGraph, margin_m: float) -> Zone:
+    """The convex hull of all roads and a margin around it."""
     scale = np.array([METRES_PER_DEGREE * np.cos(np.radians(roads.node_lat.mean())), METRES_PER_DEGREE])
     points = np.column_stack([roads.point_lng, roads.point_lat]) * scale
     # one line through all of them has the same hull and is made in a moment
     hull = shapely.buffer(shapely.convex_hull(shapely.linestrings(points)), margin_m)
     area = shapely.transform(hull, lambda corners: corners / scale)
-    shapely.prepare(area)
-    return area
+    return Zone("roads", "service_area", "around the roads", area)
 
 
 def list_cities(home: Path) -> list[CityInfo]:

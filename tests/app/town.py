@@ -118,7 +118,7 @@ class Town:
         self.trips = TripDesk(DeskPorts(transactions, self.live_trips, history, self.audience), clock, settings.trips)
         distance = trips.MatchedDistance(self.trails, cast(RouteWorkers, self.routes), trips.TrailsHere(self.live))
         billing = BillingPorts(
-            transactions, self.live_trips, distance, trips.CityFares(settings.fares), self.audience
+            transactions, self.live_trips, distance, trips.CityFares(settings.fares, lambda _: 1.0), self.audience
         )  # fmt: skip
         self.billing = Billing(billing, clock, settings.trips)
         people = SqlPeople(self.databases.riders, self.databases.drivers)
