@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from app.progress import progress
-from maps.cities import CityBuild, CityInfo, build_city, list_cities, show_city
+from maps.cities import CityBuild, build_city
+from maps.cityinfo import CityInfo, list_cities, show_city
+from maps.csvroads import CsvTables
 from runtime.home import default_home
 
 
@@ -27,7 +29,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _asked(arguments: argparse.Namespace) -> CityBuild:
-    return CityBuild(arguments.name, arguments.pbf, default_home(), arguments.replace, arguments.zones)
+    nodes, edges, crs = arguments.nodes, arguments.edges, arguments.crs
+    if (nodes is None) != (edges is None):
+        arguments.misuse("--nodes and --edges belong together")
+    if crs is not None and nodes is None:
+        arguments.misuse("--crs belongs to --nodes: an extract is in degrees")
+    roads = arguments.pbf if nodes is None else CsvTables(nodes, edges, crs)
+    return CityBuild(arguments.name, roads, default_home(), arguments.replace, arguments.zones)
 
 
 def _show(info: CityInfo) -> None:

@@ -156,6 +156,7 @@ class MapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     zone_pickup_points: int = 20  # of one no-pickup zone
     zone_max_surge: float = 10.0
     zone_file_bytes: int = 33_554_432
+    csv_rows_max: int = 5_000_000  # of a table that a city is built from
     zones_look_s: float = 2.0  # between looks in SQL for zones that operators have changed
 
 

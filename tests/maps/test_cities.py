@@ -15,7 +15,8 @@ import pytest
 from cities import bundled_pbf
 from core.errors import BadFile, Conflict, InvalidInput, NotFound, Unavailable
 from core.geo import LatLng
-from maps.cities import City, CityBuild, build_city, list_cities, load_city, show_city
+from maps.cities import City, CityBuild, build_city, load_city
+from maps.cityinfo import list_cities, show_city
 from maps.packs import MANIFEST_FILE, PART_FILES, current_version
 from runtime.home import default_home
 from runtime.settings import MapSettings
