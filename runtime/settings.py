@@ -15,6 +15,7 @@ import msgspec
 
 from core.errors import BadFile
 from runtime.cassandra_settings import CassandraSettings
+from runtime.doctor_settings import DoctorSettings
 from runtime.host_settings import HostSettings, Port
 from runtime.kafka_settings import KafkaSettings
 from runtime.redis_settings import RedisSettings
@@ -240,6 +241,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cassandra: CassandraSettings = CassandraSettings()
     cluster: ClusterSettings = ClusterSettings()
     services: ServicesSettings = ServicesSettings()
+    doctor: DoctorSettings = DoctorSettings()
 
 
 # every other number is a limit, a time or a size, which nothing could work with at 0
