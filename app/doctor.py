@@ -19,9 +19,10 @@ from app.schema import SCRIPTS
 from core.errors import HexcabError
 from location.adapters.cassandra import TABLES as TRAIL_TABLES
 from maps.cities import show_city
+from runtime.clocks import SystemClock
 from runtime.datadir import DataDir
 from runtime.doctor.cassandra import look_at_cassandra
-from runtime.doctor.findings import RANK, Examination, Finding, examine
+from runtime.doctor.findings import RANK, Examination, Finding, Standards, examine
 from runtime.doctor.kafka import look_at_kafka
 from runtime.doctor.machine import look_at_machine
 from runtime.doctor.redis import look_at_redis
@@ -56,18 +57,20 @@ async def _examined(city: str, data: DataDir, settings: Settings) -> list[Findin
 
 
 def _examinations(city: str, data: DataDir, settings: Settings, databases: Databases) -> Iterator[Examination]:
-    doctor = settings.doctor
-    yield Examination("data directory", partial(look_at_machine, data.path, doctor), "choose another --data-dir")
+    standards = Standards(settings.doctor, SystemClock())
+    yield Examination(
+        "data directory", partial(look_at_machine, data.path, settings.doctor), "choose another --data-dir"
+    )
     yield Examination("key", partial(_look_at_key, data, settings), "set cluster.key_file to the file of all hosts")
     yield Examination("city", partial(_look_at_city, city, default_home()), "hexcab city add NAME --pbf FILE")
     for database, rooms in databases.each():
         check = f"sql {' '.join(rooms)}" if len(rooms) < len(ROOMS) else "sql"
         if settings.sql.url or (data.path / "hexcab.db").exists():  # opening a file that is not there would make it
-            look = partial(look_at_sql, check, database, SCRIPTS, rooms, doctor)
+            look = partial(look_at_sql, check, database, SCRIPTS, rooms, standards)
             yield Examination(check, look, "start the server, and compare [sql] with its address, user and password")
     if settings.redis.url:
         remedy = "start it, and compare redis.url with its address and password"
-        yield Examination("redis", partial(look_at_redis, settings.redis, doctor), remedy)
+        yield Examination("redis", partial(look_at_redis, settings.redis, standards), remedy)
     if settings.kafka.brokers:
         remedy = "start it, and compare kafka.brokers with its advertised listeners"
         yield Examination("kafka", partial(look_at_kafka, settings.kafka), remedy)

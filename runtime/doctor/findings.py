@@ -10,7 +10,9 @@ from typing import Literal
 
 import msgspec
 
+from core.clock import Clock
 from core.errors import HexcabError
+from runtime.doctor_settings import DoctorSettings
 
 _log = logging.getLogger("hexcab.doctor")
 
@@ -36,6 +38,14 @@ class Examination:
     remedy: str
 
 
+@dataclass(frozen=True, slots=True)
+class Standards:
+    """What is taken for well, and this machine's time of day."""
+
+    settings: DoctorSettings
+    clock: Clock
+
+
 def graded(check: str, wrong: Sequence[tuple[Status, str, str]], well: str) -> list[Finding]:
     """A line for each thing that is wrong (status, detail, remedy), or one that says what is well."""
     if wrong:
@@ -43,9 +53,9 @@ def graded(check: str, wrong: Sequence[tuple[Status, str, str]], well: str) -> l
     return [Finding(check, "ok", well)]
 
 
-def clock_wrong(ahead_s: float, most_s: float) -> list[tuple[Status, str, str]]:
+def clock_wrong(ahead_s: float, standards: Standards) -> list[tuple[Status, str, str]]:
     """What is wrong with a server's clock that is so far ahead of ours."""
-    if abs(ahead_s) <= most_s:
+    if abs(ahead_s) <= standards.settings.clock_difference_s:
         return []
     where = "ahead of" if ahead_s > 0 else "behind"
     return [("warn", f"its clock is {abs(ahead_s):.1f} s {where} this machine's", "run NTP on both machines")]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
-from runtime.doctor.findings import Finding, Status, clock_wrong, graded
-from runtime.doctor_settings import DoctorSettings
+from runtime.doctor.findings import Finding, Standards, Status, clock_wrong, graded
 from runtime.redis import library_client
 from runtime.redis_settings import RedisSettings
 
@@ -18,17 +16,17 @@ Wrong = list[tuple[Status, str, str]]
 Info = dict[str, Any]
 
 
-async def look_at_redis(settings: RedisSettings, doctor: DoctorSettings) -> Sequence[Finding]:
+async def look_at_redis(settings: RedisSettings, standards: Standards) -> Sequence[Finding]:
     """The lines of one server, or of a Redis Cluster and each of its masters. May raise whatever the library does."""
     client = library_client(settings)
     try:
         if not settings.url.partition("://")[0].endswith("+cluster"):
-            return _server("redis", await client.info("everything"), doctor)
+            return _server("redis", await client.info("everything"), standards)
         await client.initialize()
         state = await client.cluster_info(target_nodes=client.RANDOM)
         lines = _cluster(next(iter(state.values())) if _by_node(state) else state)
         for node in client.get_primaries():
-            lines += _server(f"redis {node.name}", await client.info("everything", target_nodes=node), doctor)
+            lines += _server(f"redis {node.name}", await client.info("everything", target_nodes=node), standards)
         return lines
     finally:
         await client.aclose()
@@ -50,17 +48,17 @@ def _cluster(state: Info) -> list[Finding]:
     return graded("redis cluster", wrong, f"{masters} masters, {nodes - masters} replicas, all slots served")
 
 
-def _server(check: str, info: Info, doctor: DoctorSettings) -> list[Finding]:
-    wrong = _clock(info, doctor) + _kind(check, info) + _memory(info) + _durability(info)
+def _server(check: str, info: Info, standards: Standards) -> list[Finding]:
+    wrong = _clock(info, standards) + _kind(check, info) + _memory(info) + _durability(info)
     version = info.get("valkey_version") or info.get("redis_version")
     name = "Valkey" if "valkey_version" in info else "Redis"
     return graded(check, wrong, f"{name} {version}, {int(info['used_memory']) / 1e6:.0f} MB, append-only file on")
 
 
-def _clock(info: Info, doctor: DoctorSettings) -> Wrong:
+def _clock(info: Info, standards: Standards) -> Wrong:
     if "server_time_usec" not in info:
         return []
-    return clock_wrong(int(info["server_time_usec"]) / 1e6 - time.time(), doctor.clock_difference_s)
+    return clock_wrong(int(info["server_time_usec"]) / 1e6 - standards.clock.now(), standards)
 
 
 def _kind(check: str, info: Info) -> Wrong:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from runtime.doctor.findings import Finding, Status, clock_wrong, graded
-from runtime.doctor_settings import DoctorSettings
+from runtime.doctor.findings import Finding, Standards, Status, clock_wrong, graded
 from runtime.migrations import Versions, versions
 from runtime.sql import Database
 
@@ -27,7 +25,7 @@ Wrong = list[tuple[Status, str, str]]
 
 
 async def look_at_sql(
-    check: str, database: Database, scripts: Path, branches: Sequence[str], settings: DoctorSettings
+    check: str, database: Database, scripts: Path, branches: Sequence[str], standards: Standards
 ) -> Sequence[Finding]:
     """The lines of one database that holds the tables of these rooms. Raises Unavailable."""
     wrong: Wrong = []
@@ -35,18 +33,18 @@ async def look_at_sql(
         if database.kind == "sqlite":
             version = f"SQLite {(await connection.exec_driver_sql('SELECT sqlite_version()')).scalar_one()}"
         else:
-            version, wrong = await _server(connection, database, settings)
+            version, wrong = await _server(connection, database, standards)
         found = await connection.run_sync(versions, scripts, branches)
     wrong += _schema(found)
     return graded(check, wrong, f"{version}, schema {' '.join(found.present)}")
 
 
-async def _server(connection: AsyncConnection, database: Database, settings: DoctorSettings) -> tuple[str, Wrong]:
+async def _server(connection: AsyncConnection, database: Database, standards: Standards) -> tuple[str, Wrong]:
     postgresql = database.kind == "postgresql"
-    before = time.time()
+    before = standards.clock.now()
     row: Any = (await connection.exec_driver_sql(_POSTGRESQL if postgresql else _MARIADB)).one()
-    own = (before + time.time()) / 2
-    wrong = clock_wrong(float(row[1]) - own, settings.clock_difference_s)
+    own = (before + standards.clock.now()) / 2
+    wrong = clock_wrong(float(row[1]) - own, standards)
     wrong += (_postgresql if postgresql else _mariadb)(row)
     wants, most = database.settings.pool + database.settings.read_pool, int(row[-1])
     if wants >= most:

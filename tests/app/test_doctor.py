@@ -16,8 +16,9 @@ from app.cli import main
 from app.schema import SCRIPTS, upgrade_one
 from location.adapters.cassandra import TABLES as TRAIL_TABLES
 from runtime.cassandra_settings import CassandraSettings
+from runtime.clocks import SystemClock
 from runtime.doctor.cassandra import look_at_cassandra
-from runtime.doctor.findings import Examination, Finding, clock_wrong, examine
+from runtime.doctor.findings import Examination, Finding, Standards, clock_wrong, examine
 from runtime.doctor.kafka import look_at_kafka
 from runtime.doctor.redis import look_at_redis
 from runtime.doctor.sql import look_at_sql
@@ -33,7 +34,7 @@ from tests.redis_servers import real_redis
 from tests.servers.engines import cassandra_session, cassandra_settings
 
 Doctor = Callable[..., tuple[int, dict[str, dict[str, Any]]]]
-DEFAULTS = DoctorSettings()
+STANDARDS = Standards(DoctorSettings(), SystemClock())
 
 
 @pytest.fixture
@@ -123,9 +124,9 @@ def test_a_full_disk_and_few_files_are_warned_of(doctor: Doctor) -> None:
 
 
 def test_a_clock_that_differs_is_said_with_its_direction() -> None:
-    assert clock_wrong(0.5, 1.0) == []
-    assert "2.0 s ahead of" in clock_wrong(2.0, 1.0)[0][1]
-    assert "2.0 s behind" in clock_wrong(-2.0, 1.0)[0][1]
+    assert clock_wrong(0.5, STANDARDS) == []
+    assert "2.0 s ahead of" in clock_wrong(2.0, STANDARDS)[0][1]
+    assert "2.0 s behind" in clock_wrong(-2.0, STANDARDS)[0][1]
 
 
 async def test_a_check_that_hangs_or_breaks_is_a_line() -> None:
@@ -150,30 +151,30 @@ async def test_redis_that_forgets_or_is_no_master_is_found() -> None:
         client = connect(settings)
         try:
             await client.ask("CONFIG", "SET", "appendonly", "yes")
-            (well,) = await look_at_redis(settings, DEFAULTS)
+            (well,) = await look_at_redis(settings, STANDARDS)
             assert well.status == "ok"
             await client.ask("CONFIG", "SET", "appendonly", "no")
             await client.ask("CONFIG", "SET", "maxmemory", "1000000000", "maxmemory-policy", "allkeys-lru")
-            found = await look_at_redis(settings, DEFAULTS)
+            found = await look_at_redis(settings, STANDARDS)
             assert of(found, "appendonly = no").status == "warn"
             assert of(found, "allkeys-lru").status == "fail"
             await client.ask("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1000")
-            assert of(await look_at_redis(settings, DEFAULTS), "of maxmemory are used").status == "fail"
+            assert of(await look_at_redis(settings, STANDARDS), "of maxmemory are used").status == "fail"
             await client.ask("CONFIG", "SET", "maxmemory", "0")
             await client.ask("REPLICAOF", "127.0.0.1", "1")
-            assert of(await look_at_redis(settings, DEFAULTS), "it is a replica").status == "fail"
+            assert of(await look_at_redis(settings, STANDARDS), "it is a replica").status == "fail"
         finally:
             await client.aclose()
 
 
 @pytest.mark.slow
 async def test_a_redis_cluster_is_looked_at_as_a_whole_and_by_master(redis_cluster_url: str) -> None:
-    found = await look_at_redis(RedisSettings(url=redis_cluster_url), DEFAULTS)
+    found = await look_at_redis(RedisSettings(url=redis_cluster_url), STANDARDS)
     assert found[0].check == "redis cluster"
     assert found[0].status == "ok"
     assert len({each.check for each in found}) == 4
     node = redis_cluster_url.partition("://")[2].split(",")[0]
-    alone = await look_at_redis(RedisSettings(url=f"redis://{node}"), DEFAULTS)
+    alone = await look_at_redis(RedisSettings(url=f"redis://{node}"), STANDARDS)
     assert "redis+cluster://" in of(alone, "a node of a Redis Cluster").remedy
 
 
@@ -183,7 +184,7 @@ async def test_a_schema_that_is_missing_old_or_unknown_is_found(kind: str, reque
     database = Database(request.getfixturevalue(f"{kind}_url"), SqlSettings())
 
     async def look() -> Any:
-        return await look_at_sql("sql", database, SCRIPTS, ["trips", "riders"], DEFAULTS)
+        return await look_at_sql("sql", database, SCRIPTS, ["trips", "riders"], STANDARDS)
 
     try:
         assert of(await look(), "no tables of hexcab yet").status == "warn"
@@ -209,7 +210,7 @@ async def test_a_database_that_may_lose_commits_fails(postgresql_url: str) -> No
         async with database.transaction() as tx:
             await tx.connection.execute(sa.text(f'ALTER DATABASE "{name}" SET synchronous_commit TO off'))
         await database.close()
-        found = await look_at_sql("sql", database, SCRIPTS, ["trips"], DEFAULTS)
+        found = await look_at_sql("sql", database, SCRIPTS, ["trips"], STANDARDS)
         assert of(found, "synchronous_commit = off").status == "fail"
     finally:
         async with database.transaction() as tx:
