@@ -120,7 +120,7 @@ class _Connector:
         database, promises = stores.databases.trips, trips.Promises(SqlQuoteReader(stores.databases.payments))
         ports = Ports(
             store=SqlStore(database, lambda tx: rides.TripOpener(tx, stores.ids)),
-            supply=rides.StoredSupply(stores.supply),
+            supply=rides.StoredSupply(stores.supply, settings.dispatch),
             travel=rides.RoadPickup(self._city),
             profiles=SqlProfiles(database, StarRatings(self.people), stores.clock, settings.dispatch),
             delivery=self.apps,

@@ -129,7 +129,7 @@ class Town:
         self.papers = rides.Papers(Cards(people), trips.Promises(SqlQuoteReader(self.databases.payments)))
         ports = Ports(
             store=SqlStore(self.main, lambda tx: rides.TripOpener(tx, ids)),
-            supply=rides.StoredSupply(self.store),
+            supply=rides.StoredSupply(self.store, settings.dispatch),
             travel=FakeTravel(),
             profiles=FakeProfiles(),
             delivery=self.apps,
