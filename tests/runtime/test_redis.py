@@ -109,9 +109,7 @@ async def test_more_calls_than_connections_wait_for_each_other() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["one", "cluster"])
-async def test_callers_who_go_away_in_the_middle_take_no_connection_with_them(
-    kind: str, cluster: RealCluster
-) -> None:
+async def test_callers_who_go_away_in_the_middle_take_no_connection_with_them(kind: str, cluster: RealCluster) -> None:
     with real_redis() as server:
         client = connect(settings(server.url if kind == "one" else cluster.url, connections=2))
         for steps in range(60):
