@@ -24,6 +24,7 @@ _COMMANDS = {
     "token": "app.token",
     "archive": "app.archive",
     "db": "app.db",
+    "doctor": "app.doctor",
     "services": "app.services",
 }
 
@@ -61,6 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     database.add_argument("action", choices=["upgrade"])
     _data_dir(database)
     _settings(database)
+    doctor = commands.add_parser("doctor", help="look at every engine and say what is wrong")
+    doctor.add_argument("--city", default="gothenburg")
+    doctor.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    _data_dir(doctor)
+    _settings(doctor)
     add_arguments(commands.add_parser("services", help="real servers for this machine: Redis, SQL, Kafka, Cassandra"))
     return parser
 
