@@ -13,7 +13,7 @@ from core.ids import Ids
 from core.money import Money
 from dispatch import model as dispatch
 from location.model import SupplyRows
-from location.ports import SupplyStore
+from location.ports import QueueStore, SupplyStore
 from maps.cities import City
 from maps.zonedesk import ZoneDesk
 from payments.fares import fare, tariff_of
@@ -75,6 +75,25 @@ def _rows(rows: SupplyRows) -> dispatch.SupplyRows:
         vehicle_class=np.array(rows.vehicle, dtype=np.str_),
         seats=np.zeros(len(rows.driver_ids), dtype=np.int64),  # riders cannot ask for seats yet
     )
+
+
+class AirportQueues:
+    """dispatch's DriverQueues: the zones of the city, the places that gateways keep, and where those drivers are."""
+
+    def __init__(self, zones: ZoneDesk, places: QueueStore, supply: SupplyStore) -> None:
+        self._zones = zones
+        self._places = places
+        self._supply = supply
+
+    def at(self, pickup: LatLng) -> bool:
+        return self._zones.queue_at(*pickup) is not None
+
+    async def first(self, pickup: LatLng, limit: int) -> dispatch.SupplyRows:
+        zone_id = self._zones.queue_at(*pickup)
+        line = [] if zone_id is None else await self._places.first(zone_id, limit)
+        return dispatch.SupplyRows.join(
+            [_rows(await self._supply.of_driver(driver_id)) for driver_id in line] if line else ()
+        )
 
 
 class RoadPickup:
