@@ -18,7 +18,7 @@ from app.keys import server_key
 from app.schema import SCRIPTS
 from core.errors import HexcabError
 from location.adapters.cassandra import TABLES as TRAIL_TABLES
-from maps.cities import show_city
+from maps.cityinfo import show_city
 from runtime.clocks import SystemClock
 from runtime.datadir import DataDir
 from runtime.doctor.cassandra import look_at_cassandra

@@ -158,6 +158,13 @@ class MapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     match_radius_m: float = 50.0  # how far from a ping its road may be
     match_accuracy_m: float = 8.0  # expected error of a ping
     match_break_m: float = 2_000.0  # a gap between pings longer than this is not bridged by a road
+    zones_max: int = 500  # of a city
+    zone_vertices: int = 5_000  # of one zone
+    zone_pickup_points: int = 20  # of one no-pickup zone
+    zone_max_surge: float = 10.0
+    zone_file_bytes: int = 33_554_432
+    csv_rows_max: int = 5_000_000  # of a table that a city is built from
+    zones_look_s: float = 2.0  # between looks in SQL for zones that operators have changed
 
 
 class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
