@@ -17,6 +17,7 @@ BENCHMARKS = {
     "ingest": "drivers' pings through the gateway, beside a C floor and a plain FastAPI handler",
     "nearest": "the ten nearest of 100k and 1M drivers, beside Redis GEOSEARCH and scipy's cKDTree",
     "soak": "drivers, riders and a fault a minute: is anything lost, does memory grow, how long until an offer",
+    "traffic": "travel times learned from pings and from trips alone, tested on later and on other trips",
     "simulate": "a day of Manhattan's trips in virtual time, beside ridepy",
 }
 PERFORMANCE = Path(__file__).parent.parent / "docs" / "PERFORMANCE.md"

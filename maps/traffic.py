@@ -1,0 +1,186 @@
+"""Travel times learned from drives: how much longer than free flow each edge takes, by hour of the week and right now.
+
+The slowdown of an edge is a product of factors, each the ratio of observed to expected seconds, drawn towards 1 where
+little was seen (shrinkage by pseudo-observations, as in Gelman et al., Bayesian Data Analysis, chapter 5):
+
+    road class x hour of the week  x  the present moment, by class  x  the edge  x  the edge in this hour
+    x  the edge right now  x  finished trips
+
+An interval of driving over several edges is shared among them in proportion to the times expected now: the
+expectation step of EM for such tomography (Shepp and Vardi, 1982). So whole trips without pings teach as well.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.errors import BadFile
+from core.geo import FloatArray
+from maps.drives import Drives
+from maps.ledgers import Ledger, SparseLedger
+from maps.roads import ROAD_CLASSES, RoadGraph
+from runtime.traffic_settings import TrafficSettings
+
+HOURS = 168
+_HOUR_S = 3600.0
+_MONDAY = 96  # hours from the first Monday's midnight UTC back to the epoch, a Thursday
+_MOST_LOG = 0.4  # of one trip's error: a driver who waits for a bridge is no news of all roads
+_LEARNED = "learned.npz of another release or city"
+
+
+def hour_of_week(at_s: float) -> int:
+    """The hour since Monday 00:00 UTC, of epoch seconds."""
+    return int(at_s // _HOUR_S - _MONDAY) % HOURS
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What is seen of edges, arrays of shape (edges,).
+
+    `evidence_s` is how much free-flow driving is remembered; `usual` the slowdown beside other roads of the class;
+    `now` the slowdown beside the usual; `cars_per_km` how many of our cars are on a kilometre, on average right now.
+    """
+
+    evidence_s: FloatArray
+    usual: FloatArray
+    now: FloatArray
+    cars_per_km: FloatArray
+
+
+class Traffic:
+    """What has been learned of one city's roads. Not safe to share between threads."""
+
+    def __init__(self, roads: RoadGraph, settings: TrafficSettings) -> None:
+        self._roads = roads
+        self._settings = settings
+        self._classes = roads.road_class.astype(np.intp)
+        week, edges = (len(ROAD_CLASSES), HOURS), roads.edge_count
+        self._week = Ledger(week, settings.half_life_s)
+        self._moment = Ledger((len(ROAD_CLASSES),), settings.recent_half_life_s)
+        self._edges = Ledger((edges,), settings.half_life_s)
+        self._edge_hours = SparseLedger(HOURS, edges, settings.half_life_s)
+        self._edges_now = Ledger((edges,), settings.recent_half_life_s)
+        self._trips = Ledger((), settings.trip_half_life_s)
+
+    def observe(self, drives: Drives) -> None:
+        """Learn from drives; those of one call lie within minutes, or come in order of time."""
+        if not len(drives):
+            return
+        hours = np.array([hour_of_week(at) for at in drives.ended_at.tolist()], dtype=np.int64)
+        changes = np.flatnonzero(np.diff(hours, prepend=-1))
+        for start, end in zip(changes, [*changes[1:], len(hours)], strict=True):
+            self._observe(drives.take(np.arange(start, end)), int(hours[start]))
+
+    def _observe(self, drives: Drives, hour: int) -> None:
+        """Each factor learns from what those before it do not explain, once they have learned from the same drives."""
+        at, edge, settings = float(drives.ended_at.max()), drives.edge, self._settings
+        of_edge = self._classes[edge]
+        free = self._roads.seconds[edge] * drives.share
+        expected = free * self._slowdown(at)[edge]
+        total = np.bincount(drives.interval, expected, len(drives))
+        observed = (drives.seconds / total)[drives.interval] * expected
+        self._week.add((of_edge, np.full(len(edge), hour)), observed, free)
+        explained = free * self._by_class(hour)[of_edge]
+        self._moment.add(of_edge, observed, explained)
+        explained *= self._at_present()[of_edge]
+        self._edges.add(edge, observed, explained)
+        explained *= self._edges.ratio(settings.edge_strength_s)[edge]
+        self._edge_hours.add(hour, edge, observed, explained)
+        explained *= self._edge_hours.ratio(hour, at, settings.edge_hour_strength_s)[edge]
+        self._edges_now.add(edge, observed, explained)
+
+    def trip(self, expected_s: float, took_s: float, ended_at: float) -> None:
+        """Learn from a finished ride that was expected to take so long by the weights now in force."""
+        self._trips.fade(ended_at)
+        error = math.log(took_s / expected_s) + math.log(self._by_trips())
+        self._trips.add((), np.float64(min(max(error, -_MOST_LOG), _MOST_LOG)), np.float64(1.0))
+
+    def weights(self, at_s: float) -> FloatArray:
+        """The seconds that each edge takes at this time, shape (edges,)."""
+        self._trips.fade(at_s)
+        slowdown = self._slowdown(at_s) * self._by_trips()
+        least = self._roads.metres / self._settings.top_speed_mps
+        longest = self._roads.seconds * self._settings.max_slowdown
+        return np.clip(self._roads.seconds * slowdown, np.minimum(least, longest), longest)
+
+    def conditions(self, at_s: float) -> Conditions:
+        """What is seen of each edge at this time."""
+        self._fade(at_s)
+        settings = self._settings
+        in_hour = self._edge_hours.ratio(hour_of_week(at_s), at_s, settings.edge_hour_strength_s)
+        # by Little's law: the car seconds of the memory, over how long the memory is
+        cars = self._edges_now.observed * math.log(2) / settings.recent_half_life_s
+        return Conditions(
+            evidence_s=self._edges.expected.copy(),
+            usual=self._edges.ratio(settings.edge_strength_s),
+            now=in_hour * self._edges_now.ratio(settings.edge_hour_strength_s),
+            cars_per_km=1000 * cars / np.maximum(self._roads.metres, 1.0),
+        )
+
+    def _slowdown(self, at_s: float) -> FloatArray:
+        """Times free flow, of each edge, shape (edges,)."""
+        self._fade(at_s)
+        settings, hour = self._settings, hour_of_week(at_s)
+        by_class = self._by_class(hour) * self._at_present()
+        usual = self._edges.ratio(settings.edge_strength_s)
+        in_hour = self._edge_hours.ratio(hour, at_s, settings.edge_hour_strength_s)
+        return by_class[self._classes] * usual * in_hour * self._edges_now.ratio(settings.edge_hour_strength_s)
+
+    def _fade(self, at_s: float) -> None:
+        for ledger in (self._week, self._moment, self._edges, self._edges_now):
+            ledger.fade(at_s)
+
+    def _at_present(self) -> FloatArray:
+        """The slowdown of each road class right now, beside the same hour of other weeks."""
+        moment, strength = self._moment, self._settings.recent_strength_s
+        city = (moment.observed.sum() + strength) / (moment.expected.sum() + strength)
+        return moment.ratio(strength, city)
+
+    def _by_class(self, hour: int) -> FloatArray:
+        """The slowdown of each road class in an hour: of its own, drawn towards class times hour, towards all."""
+        settings, week = self._settings, self._week
+        strength = settings.hour_strength_s
+        city = (week.observed.sum() + strength) / (week.expected.sum() + strength)
+        seen, free = week.observed.sum(axis=1), week.expected.sum(axis=1)
+        of_class = (seen + settings.class_strength_s * city) / (free + settings.class_strength_s)
+        expected = float((week.expected[:, hour] * of_class).sum())
+        of_hour = (float(week.observed[:, hour].sum()) + strength) / (expected + strength)
+        prior = of_class * of_hour
+        least = settings.class_hour_strength_s
+        return np.asarray((week.observed[:, hour] + least * prior) / (week.expected[:, hour] + least))
+
+    def _by_trips(self) -> float:
+        return math.exp(float(self._trips.observed) / (float(self._trips.expected) + self._settings.trip_strength))
+
+    def save(self) -> bytes:
+        """All that was learned."""
+        arrays = dict[str, np.ndarray]()
+        for name, ledger in self._ledgers().items():
+            arrays |= {f"{name}.{part}": array for part, array in ledger.arrays().items()}
+        file = io.BytesIO()
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+        return file.getvalue()
+
+    def restore(self, saved: bytes) -> None:
+        """Go on from what was saved. Raises BadFile when it is damaged or of other roads."""
+        try:
+            with np.load(io.BytesIO(saved), allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            for name, ledger in self._ledgers().items():
+                ledger.restore({part: arrays[f"{name}.{part}"] for part in ledger.arrays()})
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise BadFile(f"what was learned of the roads cannot be read: {error}") from error
+
+    def _ledgers(self) -> dict[str, Ledger | SparseLedger]:
+        return {
+            "week": self._week,
+            "moment": self._moment,
+            "edges": self._edges,
+            "edge_hours": self._edge_hours,
+            "edges_now": self._edges_now,
+            "trips": self._trips,
+        }
