@@ -30,6 +30,10 @@ class Supply(Protocol):
         """The last known row of every driver in these segments, whatever their state. May raise Unavailable."""
         ...
 
+    async def by_segment(self, segments: Sequence[int]) -> Mapping[int, SupplyRows]:
+        """The same rows, of each of these segments that has any. May raise Unavailable."""
+        ...
+
 
 class Travel(Protocol):
     """Road travel times."""
@@ -88,6 +92,14 @@ class QuoteBook(Protocol):
 
     async def estimate(self, pickup: LatLng, dropoff: LatLng) -> Money:
         """A fare for a request without a quote. Raises InvalidInput when a place is off the roads or unreachable."""
+        ...
+
+
+class PickupRules(Protocol):
+    """Where riders may be picked up."""
+
+    def check_pickup(self, at: LatLng) -> None:
+        """Raises InvalidInput no_pickup that says where else."""
         ...
 
 
@@ -214,3 +226,4 @@ class Ports:
     quotes: QuoteBook
     papers: TripPapers
     claims: SharedClaims | None = None  # None: no other process searches
+    pickups: PickupRules | None = None  # None: anywhere

@@ -14,6 +14,7 @@ from core.ids import Ids
 from core.money import Money
 from dispatch import offers as rules
 from dispatch import settle
+from dispatch.arrivals import Arrivals
 from dispatch.look import Lookout
 from dispatch.model import Accepted, Offer, Policy, RequestRide, RideRequest
 from dispatch.modes import choose_mode
@@ -42,7 +43,10 @@ class RideDesk:
         policy = Policy.of(settings.dispatch, settings.location.fresh_s)
         self._teller = Teller(ports.delivery, settings.dispatch.delivery_timeout_s)
         lookout = Lookout(ports, policy, settings.dispatch, clock)
-        self._means = Means(ports.store, ports.papers, lookout, self._teller, clock, ids, policy, settings.dispatch)
+        arrivals = Arrivals(ports, lookout.claims, lookout.neighbourhood, policy, clock)
+        self._means = Means(
+            ports.store, ports.papers, lookout, arrivals, self._teller, clock, ids, policy, settings.dispatch
+        )
         self.searches = Searches(self._means, lane_of)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._entering = 0
@@ -56,8 +60,8 @@ class RideDesk:
         The same ask with the same `request_id` gives the same request, also when it comes twice at once.
 
         Raises Conflict rider_busy, and idempotency_conflict when the `request_id` is of another ask; InvalidInput for
-        places off the roads and quotes that do not fit or hold; NotFound for an unknown quote; Forbidden when anyone
-        but ops asks for a mode; TooMany when the engine is full.
+        places off the roads or in a no-pickup zone and for quotes that do not fit or hold; NotFound for unknown quotes;
+        Forbidden when anyone but ops asks for a mode; TooMany when the engine is full.
         """
         if self._closed:
             raise Unavailable("the engine is stopping", retry_after_s=5)
@@ -169,6 +173,8 @@ class RideDesk:
 
     async def _new_request(self, ask: RequestRide) -> RideRequest:
         mode = choose_mode(ask)
+        if self._ports.pickups is not None:
+            self._ports.pickups.check_pickup(ask.pickup)
         fare = await self._fare(ask)
         now = self._clock.now()
         return RideRequest(

@@ -20,10 +20,11 @@ from location.ports import TrailLog
 from maps.routes import RouteWorkers
 from payments.adapters.sql import SqlQuoteReader
 from payments.fares import Drive, Promise, final_fare, tariff_of
+from payments.ports import SurgeFloor
 from runtime.settings import FareSettings
 from runtime.sql import Transaction
 from trips.model import QuoteTerms, Trip
-from trips.ports import Driven, FareAsk, LiveTrips
+from trips.ports import Driven, FareAsk, LiveTrips, TripArchive
 from trips.views import trip_body
 
 TRIP_EVENTS = (TripAssigned, TripArrived, TripStarted, TripCompleted, TripCancelled, FareFixed)
@@ -35,19 +36,27 @@ _RECENT_STEPS = 20_000  # of trips, that a repeated event is told apart by
 class Audience:
     """trips' TripAudience: the rider and the driver, on this host and on others, and whether the driver is busy."""
 
-    def __init__(self, apps: Apps, duty: Duty, live: LiveTrips, elsewhere: Elsewhere) -> None:
+    def __init__(self, apps: Apps, duty: Duty, live: LiveTrips, archive: TripArchive, elsewhere: Elsewhere) -> None:
         self.duty = duty
         self._apps = apps
         self._live = live
+        self._archive = archive
         self._elsewhere = elsewhere
         self._told: Recent[tuple[str, int]] = Recent(_RECENT_STEPS)
 
     async def handle(self, event: AnyEvent) -> None:
-        """A trip took a step somewhere: tell again, as it is now, whoever has not heard. Raises Unavailable."""
-        if isinstance(event, TRIP_EVENTS):
-            trip = await self._live.get(event.trip_id)
-            if trip is not None:  # otherwise it ended and is archived already
-                await self._spread(trip)
+        """A trip took a step somewhere: tell again, as it is now, whoever has not heard.
+
+        Raises Unavailable, also for a trip that was archived meanwhile and whose archive is away.
+        """
+        if not isinstance(event, TRIP_EVENTS):
+            return
+        trip = await self._live.get(event.trip_id)
+        if trip is None:
+            self.duty.no_trip(event.driver_id, event.trip_id)  # only what has ended leaves SQL
+            trip = await self._archive.get(event.trip_id)
+        if trip is not None:
+            await self._spread(trip)
 
     async def opened(self, trip_id: str) -> None:
         """A trip was opened: take it over and tell, unless that was done. Raises Unavailable."""
@@ -119,10 +128,11 @@ class MatchedDistance:
 
 
 class CityFares:
-    """trips' Fares: the city's tariff, and the quote where it holds."""
+    """trips' Fares: the city's tariff, and the quote where it holds. Without a quote the zones' surge counts."""
 
-    def __init__(self, settings: FareSettings) -> None:
+    def __init__(self, settings: FareSettings, surge_floor: SurgeFloor) -> None:
         self._tariff = tariff_of(settings)
+        self._surge_floor = surge_floor
         self._tolerance = settings.quote_tolerance
 
     def __call__(self, ask: FareAsk) -> Money:
@@ -130,7 +140,7 @@ class CityFares:
         if ask.quote is not None:
             promise = Promise(ask.quote.fare, ask.quote.distance_m, ask.quote.surge)
         drive = Drive(ask.driven.distance_m, ask.driven.grade, ask.duration_s)
-        return final_fare(self._tariff, promise, drive, self._tolerance)
+        return final_fare(self._tariff, promise, drive, self._tolerance, self._surge_floor(ask.pickup))
 
 
 class RequestEnds:
