@@ -104,7 +104,7 @@ def _porto(ask: Ask, rounds: Rounds) -> int:
     _report(ask, rounds, "porto", trips.took[tested], (free, expected[tested]))
     rounds.add("porto_learn_ms_per_minute", 1000 * learning_s / updates)
     rounds.add("porto_drives", len(drives))
-    rounds.add("porto_state_mb", len(traffic.save()) / 1e6)
+    rounds.add("porto_state_mb", sum(map(len, traffic.save("").values())) / 1e6)
     return len(tested)
 
 

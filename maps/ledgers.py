@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from core.geo import FloatArray
-from maps.roads import Int32Array, Int64Array
+from maps.roads import Int32Array
 
 _Array = np.ndarray[Any, np.dtype[Any]]
 _FORGOTTEN_S = 1.0  # of expected driving: less than this is not kept
@@ -56,18 +56,22 @@ class Ledger:
 
 
 class SparseLedger:
-    """A ledger of `count` things in each of several hours, of which one is in use: the others keep what is not 0."""
+    """A ledger of `count` things in each of many hours, of which one is in use: the others keep what is not 0.
 
-    def __init__(self, hours: int, count: int, half_life_s: float) -> None:
-        self._rest: dict[int, tuple[Int32Array, FloatArray, FloatArray, float]] = {}
-        self._hours, self._count, self._half_life_s = hours, count, half_life_s
-        self._hour = 0
-        self._open = Ledger((count,), half_life_s)
+    `changed` are the hours that were added to; whoever saves them takes them out.
+    """
+
+    def __init__(self, count: int, half_life_s: float) -> None:
+        self._rest: dict[int, dict[str, _Array]] = {}
+        self._count, self._half_life_s = count, half_life_s
+        self._hour, self._open = -1, Ledger((count,), half_life_s)
+        self.changed: set[int] = set()
 
     def add(self, hour: int, index: Int32Array, observed: FloatArray, expected: FloatArray) -> None:
-        """Add seconds to the things of `index` in an hour."""
+        """Add seconds to the things of `index` in an hour, whose ratio was asked before."""
         self._turn_to(hour)
         self._open.add(index, observed, expected)
+        self.changed.add(hour)
 
     def ratio(self, hour: int, at_s: float, strength_s: float) -> FloatArray:
         """Observed over expected in an hour, drawn towards 1, shape (count,)."""
@@ -75,49 +79,33 @@ class SparseLedger:
         self._open.fade(at_s)
         return self._open.ratio(strength_s)
 
+    def arrays(self, hour: int) -> dict[str, _Array]:
+        """All that it holds of an hour: `index`, `observed` and `expected` of what is not 0, and `faded_at`."""
+        if hour != self._hour:
+            return self._rest[hour]
+        held = self._open.arrays()
+        index = np.flatnonzero(held["expected"] > _FORGOTTEN_S).astype(np.int32)
+        sums = {name: held[name][index].astype(np.float32) for name in ("observed", "expected")}
+        return {"index": index, "faded_at": held["faded_at"]} | sums
+
+    def restore(self, hour: int, arrays: dict[str, _Array]) -> None:
+        """Hold what another has held of an hour. Raises ValueError for one of more things."""
+        index = arrays["index"]
+        if len(index) and not 0 <= int(index.min()) <= int(index.max()) < self._count:
+            raise ValueError("it is of other roads")
+        if not len(index) == len(arrays["observed"]) == len(arrays["expected"]):
+            raise ValueError("its arrays do not fit each other")
+        if hour == self._hour:
+            self._hour, self._open = -1, Ledger((self._count,), self._half_life_s)
+        self._rest[hour] = {name: arrays[name] for name in ("index", "faded_at", "observed", "expected")}
+
     def _turn_to(self, hour: int) -> None:
         if hour == self._hour:
             return
-        self._close()
+        if self._hour >= 0:
+            self._rest[self._hour] = self.arrays(self._hour)
         self._hour, self._open = hour, Ledger((self._count,), self._half_life_s)
         if hour in self._rest:
-            index, observed, expected, faded_at = self._rest.pop(hour)
-            self._open.fade(faded_at)
-            self._open.add(index, observed, expected)
-
-    def _close(self) -> None:
-        held = self._open.arrays()
-        index = np.flatnonzero(self._open.expected > _FORGOTTEN_S).astype(np.int32)
-        if len(index):
-            observed, expected = self._open.observed[index], self._open.expected[index]
-            self._rest[self._hour] = (index, observed, expected, float(held["faded_at"]))
-
-    def arrays(self) -> dict[str, _Array]:
-        """All that it holds: rows by hour, and the moment until which each hour has faded."""
-        self._close()
-        hours = sorted(self._rest)
-        parts = [self._rest[hour] for hour in hours]
-        self._rest.pop(self._hour, None)
-        first: Int64Array = np.cumsum([0, *(len(part[0]) for part in parts)])
-        return {
-            "hours": np.array(hours, dtype=np.int64),
-            "first": first,
-            "index": np.concatenate([np.empty(0, np.int32), *(part[0] for part in parts)]),
-            "observed": np.concatenate([np.empty(0), *(part[1] for part in parts)]),
-            "expected": np.concatenate([np.empty(0), *(part[2] for part in parts)]),
-            "faded_at": np.array([part[3] for part in parts], dtype=np.float64),
-        }
-
-    def restore(self, arrays: dict[str, _Array]) -> None:
-        """Hold what another has held. Raises ValueError for one of more things or hours."""
-        index, first = arrays["index"].astype(np.int32), arrays["first"]
-        if len(index) and not 0 <= int(index.min()) <= int(index.max()) < self._count:
-            raise ValueError("it is of other roads")
-        self._rest = {}
-        for number, hour in enumerate(arrays["hours"].tolist()):
-            if not 0 <= hour < self._hours:
-                raise ValueError(f"it knows an hour {hour}")
-            rows = slice(int(first[number]), int(first[number + 1]))
-            held = index[rows], arrays["observed"][rows], arrays["expected"][rows], float(arrays["faded_at"][number])
-            self._rest[hour] = held
-        self._hour, self._open = -1, Ledger((self._count,), self._half_life_s)
+            held = self._rest.pop(hour)
+            self._open.fade(float(held["faded_at"]))
+            self._open.add(held["index"], held["observed"], held["expected"])

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -29,7 +31,7 @@ HOURS = 168
 _HOUR_S = 3600.0
 _MONDAY = 96  # hours from the first Monday's midnight UTC back to the epoch, a Thursday
 _MOST_LOG = 0.4  # of one trip's error: a driver who waits for a bridge is no news of all roads
-_LEARNED = "learned.npz of another release or city"
+_CORE, _HOUR = "core", "hour-"  # names of what is saved
 
 
 def hour_of_week(at_s: float) -> int:
@@ -62,7 +64,7 @@ class Traffic:
         self._week = Ledger(week, settings.half_life_s)
         self._moment = Ledger((len(ROAD_CLASSES),), settings.recent_half_life_s)
         self._edges = Ledger((edges,), settings.half_life_s)
-        self._edge_hours = SparseLedger(HOURS, edges, settings.half_life_s)
+        self._edge_hours = SparseLedger(edges, settings.half_life_s)
         self._edges_now = Ledger((edges,), settings.recent_half_life_s)
         self._trips = Ledger((), settings.trip_half_life_s)
 
@@ -80,7 +82,7 @@ class Traffic:
         at, edge, settings = float(drives.ended_at.max()), drives.edge, self._settings
         of_edge = self._classes[edge]
         free = self._roads.seconds[edge] * drives.share
-        expected = free * self._slowdown(at)[edge]
+        expected = free * self._factors(at)[edge]
         total = np.bincount(drives.interval, expected, len(drives))
         observed = (drives.seconds / total)[drives.interval] * expected
         self._week.add((of_edge, np.full(len(edge), hour)), observed, free)
@@ -99,13 +101,16 @@ class Traffic:
         error = math.log(took_s / expected_s) + math.log(self._by_trips())
         self._trips.add((), np.float64(min(max(error, -_MOST_LOG), _MOST_LOG)), np.float64(1.0))
 
+    def slowdown(self, at_s: float) -> FloatArray:
+        """How many times its free-flow time each edge takes at this time, shape (edges,)."""
+        self._trips.fade(at_s)
+        most = self._settings.max_slowdown
+        fastest = self._roads.metres / (self._settings.top_speed_mps * self._roads.seconds)
+        return np.clip(self._factors(at_s) * self._by_trips(), np.minimum(fastest, most), most)
+
     def weights(self, at_s: float) -> FloatArray:
         """The seconds that each edge takes at this time, shape (edges,)."""
-        self._trips.fade(at_s)
-        slowdown = self._slowdown(at_s) * self._by_trips()
-        least = self._roads.metres / self._settings.top_speed_mps
-        longest = self._roads.seconds * self._settings.max_slowdown
-        return np.clip(self._roads.seconds * slowdown, np.minimum(least, longest), longest)
+        return self._roads.seconds * self.slowdown(at_s)
 
     def conditions(self, at_s: float) -> Conditions:
         """What is seen of each edge at this time."""
@@ -121,8 +126,8 @@ class Traffic:
             cars_per_km=1000 * cars / np.maximum(self._roads.metres, 1.0),
         )
 
-    def _slowdown(self, at_s: float) -> FloatArray:
-        """Times free flow, of each edge, shape (edges,)."""
+    def _factors(self, at_s: float) -> FloatArray:
+        """The slowdown of each edge without that of trips, shape (edges,)."""
         self._fade(at_s)
         settings, hour = self._settings, hour_of_week(at_s)
         by_class = self._by_class(hour) * self._at_present()
@@ -156,31 +161,52 @@ class Traffic:
     def _by_trips(self) -> float:
         return math.exp(float(self._trips.observed) / (float(self._trips.expected) + self._settings.trip_strength))
 
-    def save(self) -> bytes:
-        """All that was learned."""
-        arrays = dict[str, np.ndarray]()
-        for name, ledger in self._ledgers().items():
-            arrays |= {f"{name}.{part}": array for part, array in ledger.arrays().items()}
-        file = io.BytesIO()
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-        return file.getvalue()
+    def save(self, fingerprint: str) -> dict[str, bytes]:
+        """What was learned, by parts: all that has changed since `saved`. `fingerprint`: of the city pack."""
+        parts = {
+            _CORE: {
+                f"{name}.{key}": array for name, each in self._whole().items() for key, array in each.arrays().items()
+            }
+        }
+        parts |= {f"{_HOUR}{hour}": self._edge_hours.arrays(hour) for hour in sorted(self._edge_hours.changed)}
+        return {name: _packed(arrays, fingerprint) for name, arrays in parts.items()}
 
-    def restore(self, saved: bytes) -> None:
-        """Go on from what was saved. Raises BadFile when it is damaged or of other roads."""
+    def saved(self, parts: Iterable[str]) -> None:
+        """These parts are safe."""
+        self._edge_hours.changed -= {int(part.removeprefix(_HOUR)) for part in parts if part.startswith(_HOUR)}
+
+    def restore(self, parts: Mapping[str, bytes], fingerprint: str) -> None:
+        """Go on from what was saved, if anything. Raises BadFile when it is damaged or of another city pack."""
         try:
-            with np.load(io.BytesIO(saved), allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-            for name, ledger in self._ledgers().items():
-                ledger.restore({part: arrays[f"{name}.{part}"] for part in ledger.arrays()})
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise BadFile(f"what was learned of the roads cannot be read: {error}") from error
+            for name, body in parts.items():
+                arrays = _unpacked(body, fingerprint)
+                if name == _CORE:
+                    for ledger, each in self._whole().items():
+                        each.restore({key: arrays[f"{ledger}.{key}"] for key in each.arrays()})
+                elif name.startswith(_HOUR):
+                    self._edge_hours.restore(int(name.removeprefix(_HOUR)), arrays)
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise BadFile(f"what was learned of the roads cannot be used: {error}") from error
 
-    def _ledgers(self) -> dict[str, Ledger | SparseLedger]:
+    def _whole(self) -> dict[str, Ledger]:
         return {
             "week": self._week,
             "moment": self._moment,
             "edges": self._edges,
-            "edge_hours": self._edge_hours,
             "edges_now": self._edges_now,
             "trips": self._trips,
         }
+
+
+def _packed(arrays: Mapping[str, np.ndarray], fingerprint: str) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, fingerprint=np.array(fingerprint), **arrays)
+    return file.getvalue()
+
+
+def _unpacked(body: bytes, fingerprint: str) -> dict[str, np.ndarray]:
+    with np.load(io.BytesIO(body), allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    if str(arrays.pop("fingerprint")) != fingerprint:
+        raise ValueError("it was learned on another city pack")
+    return arrays

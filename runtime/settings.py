@@ -20,6 +20,7 @@ from runtime.host_settings import HostSettings, Port
 from runtime.kafka_settings import KafkaSettings
 from runtime.redis_settings import RedisSettings
 from runtime.sqlsettings import SqlSettings
+from runtime.traffic_settings import TrafficSettings
 
 
 class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -165,6 +166,8 @@ class MapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     zone_file_bytes: int = 33_554_432
     csv_rows_max: int = 5_000_000  # of a table that a city is built from
     zones_look_s: float = 2.0  # between looks in SQL for zones that operators have changed
+    closure_snap_m: float = 20.0  # how far beside a street the line that closes it may be drawn
+    roads_look_s: float = 5.0  # between looks in SQL for closures and learned times
 
 
 class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -246,6 +249,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fares: FareSettings = FareSettings()
     web: WebSettings = WebSettings()
     maps: MapSettings = MapSettings()
+    traffic: TrafficSettings = TrafficSettings()
     simulator: SimulatorSettings = SimulatorSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     sql: SqlSettings = SqlSettings()

@@ -9,6 +9,7 @@ class TrafficSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Learned travel times. A strength is how much free-flow driving, in seconds, weighs as much as the prior."""
 
     every_s: float = 60.0  # between two sets of weights
+    keep_every_s: float = 600.0  # between two savings of what was learned
     half_life_s: float = 2_419_200.0  # four weeks: how fast the history of hours and edges is forgotten
     recent_half_life_s: float = 1_200.0  # how fast the present moment is forgotten
     trip_half_life_s: float = 3_600.0  # how fast finished trips are forgotten

@@ -165,6 +165,13 @@ class ZoneCollection(GeoJson):
     version: int
 
 
+class ClosureCollection(GeoJson):
+    """Closures as GeoJSON features; properties: name, direction (of a line: both or forward), edges."""
+
+    features: list[GeoJson]
+    version: int
+
+
 class SegmentAnswer(Answer):
     """The segment of a place and its neighbours, as H3 cells."""
 

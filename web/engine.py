@@ -16,6 +16,7 @@ from web.ports import (
     Cabs,
     Check,
     CityMap,
+    Drawn,
     Fleet,
     IdempotencyStore,
     Quotes,
@@ -23,7 +24,6 @@ from web.ports import (
     Sessions,
     Tracks,
     Trips,
-    Zones,
 )
 
 
@@ -54,7 +54,8 @@ class Engine:
     city: CityMap
     tracks: Tracks
     fleet: Fleet
-    zones: Zones
+    zones: Drawn
+    closures: Drawn
     readiness: Mapping[str, Check]
     driver_schemas: Body  # JSON Schema of the driver gateway's messages
     gateway_port: Callable[[], int] | None = None  # where drivers' sockets are; None: at settings.web.gateway_port

@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from runtime.settings import Settings
 from web import (
+    closures_api,
     driver_api,
     errors,
     maps_api,
@@ -44,6 +45,8 @@ _ROUTERS = (
     maps_api.router,
     zones_api.creating,
     zones_api.router,
+    closures_api.creating,
+    closures_api.router,
     ops_api.router,
     meta.public,
     rider_socket.router,

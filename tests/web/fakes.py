@@ -337,7 +337,8 @@ class Fakes:
         self.hub = Hub(self.settings.web.max_watchers)
         self.sessions, self.accounts, self.quotes = FakeSessions(), FakeAccounts(), FakeQuotes()
         self.rides, self.trips, self.cabs = FakeRides(), FakeTrips(), FakeCabs()
-        self.city, self.tracks, self.fleet, self.zones = FakeCity(), FakeTracks(), FakeFleet(), FakeZones()
+        self.city, self.tracks, self.fleet = FakeCity(), FakeTracks(), FakeFleet()
+        self.zones, self.closures = FakeZones(), FakeZones()
         self.clock, self.wall = clock or ManualClock(), wall or SystemClock()
         self.checks: dict[str, Any] = {"sql": self._answers_well, "redis": self._answers_well}
         self._keys = itertools.count()
@@ -363,6 +364,7 @@ class Fakes:
             tracks=self.tracks,
             fleet=self.fleet,
             zones=self.zones,
+            closures=self.closures,
             readiness=self.checks,
             driver_schemas=driver_schemas(),
         )
