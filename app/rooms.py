@@ -107,7 +107,7 @@ class _Connector:
         self.zones = ZoneDesk(city, SqlZones(stores.databases.trips), stores.ids, stores.clock, settings.maps)
         self.times = SqlTraffic(stores.databases.trips)
         kept = SqlClosures(stores.databases.trips), self.times
-        self.roads = RoadDesk(city, kept, stores.ids, stores.clock, settings.maps)
+        self.roads = RoadDesk(city, kept, stores.ids, stores.clock, settings)
         self.live = LiveDrivers()
         stores.redis.on_loss(self.live.tell_again)
         self.supply = Supply(
@@ -253,6 +253,7 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         fleet=edge.Fleet(stores.supply, ride_desk, made.board),
         zones=made.zones,
         closures=made.roads,
+        roads=made.roads,
         readiness=readiness(stores),
         driver_schemas=schemas(),
         gateway_port=lambda: gateway.port,

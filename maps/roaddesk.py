@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from core.geo import FloatArray
 from core.ids import Ids
 from maps.cities import City
 from maps.closures import closed_edges, read_closures
+from maps.conditions import State, conditions_of
 from maps.ports import ClosureStore, TrafficStore
 from maps.published import PublishedTimes
 from maps.roads import Int32Array
-from runtime.settings import MapSettings
+from maps.traffic import Traffic
+from runtime.settings import Settings
 
 _log = logging.getLogger("hexcab.roads")
 
@@ -33,7 +36,7 @@ class RoadDesk:
     """
 
     def __init__(
-        self, city: City, stores: tuple[ClosureStore, TrafficStore], ids: Ids, clock: Clock, settings: MapSettings
+        self, city: City, stores: tuple[ClosureStore, TrafficStore], ids: Ids, clock: Clock, settings: Settings
     ) -> None:
         self._city = city
         self._closures, self._traffic = stores
@@ -72,6 +75,20 @@ class RoadDesk:
         """All closures as a FeatureCollection, each with how many `edges` it closes, and the `version`."""
         return self._collection(list(self._features))
 
+    async def conditions(self, state: State | None) -> dict[str, Any]:
+        """The streets in a state, or in any, as a FeatureCollection, the clearest first. Raises Unavailable."""
+        parts, now = await self._traffic.learned(self._city.name), self._clock.now()
+        return {"type": "FeatureCollection", "features": await asyncio.to_thread(self._conditions, parts, now, state)}
+
+    def _conditions(self, parts: Mapping[str, bytes], now: float, state: State | None) -> list[Mapping[str, Any]]:
+        traffic = Traffic(self._city.roads, self._settings.traffic)
+        try:
+            traffic.restore(parts, self._city.fingerprint)
+        except BadFile as error:
+            _log.warning("nothing is known of the roads: %s", error.detail)
+            return []
+        return conditions_of(self._city.roads, traffic, now, state, self._settings.traffic.conditions_max)
+
     async def put(self, geojson: Any) -> dict[str, Any]:
         """Close the streets of a Feature or FeatureCollection; one with the id of another replaces it.
 
@@ -79,12 +96,12 @@ class RoadDesk:
         reason, nothing_closed where a shape meets no street, Conflict too_many_closures.
         """
         features = _with_ids(geojson, self._ids)
-        asked = read_closures(features, self._settings, self._city.bounds)
+        asked = read_closures(features, self._settings.maps, self._city.bounds)
         for closure in asked:
-            closed_edges(closure, self._city.roads, self._city.eta.snaps, self._settings)
+            closed_edges(closure, self._city.roads, self._city.eta.snaps, self._settings.maps)
         await self.refresh()
-        if len({closure.closure_id for closure in asked} | set(self._features)) > self._settings.zones_max:
-            raise Conflict(f"a city may have {self._settings.zones_max} closures", code="too_many_closures")
+        if len({closure.closure_id for closure in asked} | set(self._features)) > self._settings.maps.zones_max:
+            raise Conflict(f"a city may have {self._settings.maps.zones_max} closures", code="too_many_closures")
         listed = features["features"] if features["type"] == "FeatureCollection" else [features]
         changes = {closure.closure_id: feature for closure, feature in zip(asked, listed, strict=True)}
         await self._closures.change(changes, self._clock.now())
@@ -105,8 +122,8 @@ class RoadDesk:
         for closure_id, feature in stored.features.items():
             features[closure_id] = feature
             try:
-                (closure,) = read_closures(feature, self._settings)
-                closed[closure_id] = closed_edges(closure, self._city.roads, self._city.eta.snaps, self._settings)
+                (closure,) = read_closures(feature, self._settings.maps)
+                closed[closure_id] = closed_edges(closure, self._city.roads, self._city.eta.snaps, self._settings.maps)
             except InvalidInput as error:  # a new city pack may lack the street
                 closed[closure_id] = np.empty(0, dtype=np.int32)
                 _log.warning("a closure closes nothing: %s", error.detail, extra={"closure_id": closure_id})

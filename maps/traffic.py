@@ -58,7 +58,7 @@ class Traffic:
 
     def __init__(self, roads: RoadGraph, settings: TrafficSettings) -> None:
         self._roads = roads
-        self._settings = settings
+        self.settings = settings
         self._classes = roads.road_class.astype(np.intp)
         week, edges = (len(ROAD_CLASSES), HOURS), roads.edge_count
         self._week = Ledger(week, settings.half_life_s)
@@ -79,7 +79,7 @@ class Traffic:
 
     def _observe(self, drives: Drives, hour: int) -> None:
         """Each factor learns from what those before it do not explain, once they have learned from the same drives."""
-        at, edge, settings = float(drives.ended_at.max()), drives.edge, self._settings
+        at, edge, settings = float(drives.ended_at.max()), drives.edge, self.settings
         of_edge = self._classes[edge]
         free = self._roads.seconds[edge] * drives.share
         expected = free * self._factors(at)[edge]
@@ -104,8 +104,8 @@ class Traffic:
     def slowdown(self, at_s: float) -> FloatArray:
         """How many times its free-flow time each edge takes at this time, shape (edges,)."""
         self._trips.fade(at_s)
-        most = self._settings.max_slowdown
-        fastest = self._roads.metres / (self._settings.top_speed_mps * self._roads.seconds)
+        most = self.settings.max_slowdown
+        fastest = self._roads.metres / (self.settings.top_speed_mps * self._roads.seconds)
         return np.clip(self._factors(at_s) * self._by_trips(), np.minimum(fastest, most), most)
 
     def weights(self, at_s: float) -> FloatArray:
@@ -115,7 +115,7 @@ class Traffic:
     def conditions(self, at_s: float) -> Conditions:
         """What is seen of each edge at this time."""
         self._fade(at_s)
-        settings = self._settings
+        settings = self.settings
         in_hour = self._edge_hours.ratio(hour_of_week(at_s), at_s, settings.edge_hour_strength_s)
         # by Little's law: the car seconds of the memory, over how long the memory is
         cars = self._edges_now.observed * math.log(2) / settings.recent_half_life_s
@@ -129,7 +129,7 @@ class Traffic:
     def _factors(self, at_s: float) -> FloatArray:
         """The slowdown of each edge without that of trips, shape (edges,)."""
         self._fade(at_s)
-        settings, hour = self._settings, hour_of_week(at_s)
+        settings, hour = self.settings, hour_of_week(at_s)
         by_class = self._by_class(hour) * self._at_present()
         usual = self._edges.ratio(settings.edge_strength_s)
         in_hour = self._edge_hours.ratio(hour, at_s, settings.edge_hour_strength_s)
@@ -141,13 +141,13 @@ class Traffic:
 
     def _at_present(self) -> FloatArray:
         """The slowdown of each road class right now, beside the same hour of other weeks."""
-        moment, strength = self._moment, self._settings.recent_strength_s
+        moment, strength = self._moment, self.settings.recent_strength_s
         city = (moment.observed.sum() + strength) / (moment.expected.sum() + strength)
         return moment.ratio(strength, city)
 
     def _by_class(self, hour: int) -> FloatArray:
         """The slowdown of each road class in an hour: of its own, drawn towards class times hour, towards all."""
-        settings, week = self._settings, self._week
+        settings, week = self.settings, self._week
         strength = settings.hour_strength_s
         city = (week.observed.sum() + strength) / (week.expected.sum() + strength)
         seen, free = week.observed.sum(axis=1), week.expected.sum(axis=1)
@@ -159,7 +159,7 @@ class Traffic:
         return np.asarray((week.observed[:, hour] + least * prior) / (week.expected[:, hour] + least))
 
     def _by_trips(self) -> float:
-        return math.exp(float(self._trips.observed) / (float(self._trips.expected) + self._settings.trip_strength))
+        return math.exp(float(self._trips.observed) / (float(self._trips.expected) + self.settings.trip_strength))
 
     def save(self, fingerprint: str) -> dict[str, bytes]:
         """What was learned, by parts: all that has changed since `saved`. `fingerprint`: of the city pack."""

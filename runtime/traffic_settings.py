@@ -26,6 +26,7 @@ class TrafficSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_trails: int = 500  # read and matched for one set of weights
     least_evidence_s: float = 60.0  # of free-flow driving, before a road's condition is reported
     congested_ratio: float = 1.5  # times its usual time, with many of our cars on it
-    congested_cars_per_km: float = 2.0
+    congested_cars_per_km: float = 2.0  # of our cars, from which on a slow road is congested
+    conditions_max: int = 2_000  # streets in one report
     good_ratio: float = 0.8  # of the time usual for its road class
     poor_ratio: float = 1.6  # times what is usual for its road class, with few cars on it

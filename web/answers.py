@@ -172,6 +172,13 @@ class ClosureCollection(GeoJson):
     version: int
 
 
+class RoadConditions(Answer):
+    """Streets as GeoJSON features; properties: state, name, class, usual, now, cars_per_km, evidence_s."""
+
+    type: str
+    features: list[GeoJson]
+
+
 class SegmentAnswer(Answer):
     """The segment of a place and its neighbours, as H3 cells."""
 

@@ -21,6 +21,7 @@ from web.ports import (
     IdempotencyStore,
     Quotes,
     Rides,
+    Roads,
     Sessions,
     Tracks,
     Trips,
@@ -56,6 +57,7 @@ class Engine:
     fleet: Fleet
     zones: Drawn
     closures: Drawn
+    roads: Roads
     readiness: Mapping[str, Check]
     driver_schemas: Body  # JSON Schema of the driver gateway's messages
     gateway_port: Callable[[], int] | None = None  # where drivers' sockets are; None: at settings.web.gateway_port

@@ -204,6 +204,14 @@ class CityMap(Protocol):
         ...
 
 
+class Roads(Protocol):
+    """What is known of the roads; a Body as RoadConditions."""
+
+    async def conditions(self, state: Literal["congested", "good", "poor"] | None) -> Body:
+        """The streets in this state, or in any."""
+        ...
+
+
 class Drawn(Protocol):
     """What operators draw, zones or closures, as GeoJSON; a Body as ZoneCollection or ClosureCollection."""
 

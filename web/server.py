@@ -12,7 +12,6 @@ from starlette.staticfiles import StaticFiles
 
 from runtime.settings import Settings
 from web import (
-    closures_api,
     driver_api,
     errors,
     maps_api,
@@ -21,6 +20,7 @@ from web import (
     ops_socket,
     rider_api,
     rider_socket,
+    roads_api,
     sessions_api,
     trips_api,
     zones_api,
@@ -45,8 +45,8 @@ _ROUTERS = (
     maps_api.router,
     zones_api.creating,
     zones_api.router,
-    closures_api.creating,
-    closures_api.router,
+    roads_api.creating,
+    roads_api.router,
     ops_api.router,
     meta.public,
     rider_socket.router,

@@ -305,6 +305,12 @@ class FakeAnswers:
         self.kept.setdefault(first.scope_key, (first.body_hash, first.answer))
 
 
+class FakeRoads:
+    async def conditions(self, state: str | None) -> Body:
+        feature = {"type": "Feature", "id": "1", "geometry": None, "properties": {"state": state}}
+        return {"type": "FeatureCollection", "features": [feature]}
+
+
 class FakeZones:
     def __init__(self) -> None:
         self.features: dict[str, Body] = {}
@@ -365,6 +371,7 @@ class Fakes:
             fleet=self.fleet,
             zones=self.zones,
             closures=self.closures,
+            roads=FakeRoads(),
             readiness=self.checks,
             driver_schemas=driver_schemas(),
         )

@@ -94,6 +94,7 @@ async def test_openapi_describes_every_call_its_errors_and_its_security(api: htt
         "/v1/eta",
         "/v1/roads/closures",
         "/v1/roads/closures/{closure_id}",
+        "/v1/roads/conditions",
         "/v1/zones",
         "/v1/zones/{zone_id}",
         "/v1/map/roads",

@@ -1,13 +1,13 @@
-"""Closures: what operators see of closed streets, close and open."""
+"""Roads: what operators see of streets, close and open."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from web.answers import ClosureCollection
+from web.answers import ClosureCollection, RoadConditions
 from web.auth import Ops
 from web.edge import engine_of
 from web.errors import responses
@@ -24,6 +24,14 @@ audit = logging.getLogger("audit")
 async def closures(_: Ops, request: Request) -> Body:
     """The closures in force as a GeoJSON FeatureCollection; `edges` says how many directed edges each closes."""
     return engine_of(request).closures.shown()
+
+
+@router.get("/roads/conditions", responses=responses(401, 403, 422), response_model=RoadConditions)
+async def conditions(
+    _: Ops, request: Request, state: Annotated[Literal["congested", "good", "poor"] | None, Query()] = None
+) -> Body:
+    """What the cars' own pings tell of the streets, the clearest first."""
+    return await engine_of(request).roads.conditions(state)
 
 
 @creating.post(
