@@ -28,6 +28,8 @@ class Watch:
         metrics.trail_away.set(counts.trail_away)
         metrics.trail_lost.labels("idle").set(counts.idle_pings_lost)
         metrics.trail_lost.labels("trip_unacked").set(counts.trip_pings_refused)
+        for what, count in self._rooms.learner.counts.items():
+            metrics.traffic.labels(what).set(count)
         metrics.rss_bytes.set(self._process.memory_info().rss)
         metrics.show_bus(self._stores.bus.figures(), self._stores.clock.now())
         for outcome, count in self._stores.positions.counts().items() if self._stores.positions else ():

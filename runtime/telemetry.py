@@ -139,6 +139,7 @@ class Metrics:
         self.trail_lost = Gauge(
             "hexcab_trail_lost", "Pings the full trail queue did not take", ["kind"], registry=self.registry
         )
+        self.traffic = self._gauge("hexcab_traffic", "What travel times were learned from here", "what")
         self.connections = Gauge("hexcab_driver_connections", "Connected drivers", registry=self.registry)
         self.rss_bytes = Gauge("hexcab_rss_bytes", "Resident memory", registry=self.registry)
 
