@@ -126,7 +126,7 @@ async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack)
     if "trips" in roles:
         stores.relay.start()
         tasks.start("the relay", stores.relay.wait())
-    for name, work in upkeep(start, rooms, stores):
+    for name, work in upkeep(start, rooms, stores, link):
         tasks.start(name, work)
     if roles == ALL:
         tasks.start("the mark of engine time", repeat(mark.keep, _LOOK_EVERY_S, asyncio.sleep))

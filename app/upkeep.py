@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
+from app.link import Link
 from app.rooms import Rooms
 from app.stores import Start, Stores
 from app.watch import Watch
@@ -16,7 +17,9 @@ _PURGE_EVERY_S = 600.0
 _PRICE_EVERY_S = 300.0
 
 
-def upkeep(start: Start, rooms: Rooms, stores: Stores) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+def upkeep(
+    start: Start, rooms: Rooms, stores: Stores, link: Link | None
+) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
     """Each piece of work by name; it may be done by several processes at once."""
     clock, settings = start.clock.sleep, start.settings
 
@@ -45,4 +48,4 @@ def upkeep(start: Start, rooms: Rooms, stores: Stores) -> Iterator[tuple[str, Co
     yield "the watch over Redis", repeat(stores.redis.look, settings.redis.look_every_s, asyncio.sleep)
     if stores.keeper is not None:
         yield "the keeper of Redis", repeat(stores.keeper.look, _LOOK_EVERY_S, asyncio.sleep)
-    yield "the watch over gauges", repeat(Watch(rooms, stores).look, _LOOK_EVERY_S, asyncio.sleep)
+    yield "the watch over gauges", repeat(Watch(rooms, stores, link).look, _LOOK_EVERY_S, asyncio.sleep)

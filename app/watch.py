@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import psutil
 
+from app.link import Link
 from app.rooms import Rooms
 from app.stores import Stores
 
 
 class Watch:
-    """Keeps the gauges true."""
+    """Keeps the gauges true. `link`: None where no other host is."""
 
-    def __init__(self, rooms: Rooms, stores: Stores) -> None:
+    def __init__(self, rooms: Rooms, stores: Stores, link: Link | None) -> None:
         self._rooms = rooms
         self._stores = stores
+        self._link = link
         self._process = psutil.Process()
 
     async def look(self) -> None:
@@ -21,6 +23,9 @@ class Watch:
         metrics, relay = self._stores.metrics, self._stores.relay
         counts = self._rooms.gateway.counts()
         metrics.connections.set(counts.connections)
+        metrics.stale.set(counts.stale)
+        metrics.presence_untold.set(self._link.roll.untold if self._link else 0)
+        metrics.claims_unshared.set(self._rooms.rides.unshared_claims)
         metrics.pings.labels("accepted").set(counts.pings_accepted)
         for reason, count in counts.pings_dropped.items():
             metrics.pings.labels(reason).set(count)
