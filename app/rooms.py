@@ -101,7 +101,8 @@ class _Connector:
         self.live_trips = SqlLiveTrips(databases.trips)
         self.history = History(self.live_trips, stores.archives.trips, settings.trips)
         self.transactions = TripTransactions(databases.trips, trips.RequestEnds())
-        self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, self.elsewhere)
+        rested = stores.archives.trips
+        self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, rested, self.elsewhere)
         self.trails_here = trips.TrailsHere(self.live)
         self.cabs = edge.Cabs(stores.supply, city, stores.clock, settings)
 
@@ -120,7 +121,7 @@ class _Connector:
         database, promises = stores.databases.trips, trips.Promises(SqlQuoteReader(stores.databases.payments))
         ports = Ports(
             store=SqlStore(database, lambda tx: rides.TripOpener(tx, stores.ids)),
-            supply=rides.StoredSupply(stores.supply),
+            supply=rides.StoredSupply(stores.supply, settings.dispatch),
             travel=rides.RoadPickup(self._city),
             profiles=SqlProfiles(database, StarRatings(self.people), stores.clock, settings.dispatch),
             delivery=self.apps,

@@ -42,6 +42,11 @@ def shortlist(rows: SupplyRows, ask: Ask, policy: Policy) -> Shortlist:
     return Shortlist(left, seen, dropped, supply_seen)
 
 
+def open_to_work(rows: SupplyRows, now: float, policy: Policy) -> BoolArray:
+    """Which rows (n,) are online, not busy and fresh at this time."""
+    return np.asarray(((rows.flags & (ONLINE | BUSY)) == ONLINE) & (now - rows.seen_at <= policy.fresh_s))
+
+
 def _once_each(rows: SupplyRows) -> SupplyRows:
     """A driver who crossed a border between two reads stands in both answers: the latest ping is kept."""
     if len(rows) < 2:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 
 from core.clock import Clock
@@ -31,11 +31,17 @@ class Claims:
 
     def __init__(self, shared: SharedClaims | None, settings: DispatchSettings, clock: Clock) -> None:
         self.unshared = 0
+        self.settings = settings
         self._shared = shared
         self._settings = settings
         self._clock = clock
         self._held: dict[str, tuple[str, float]] = {}  # by driver: offer, until when
+        self._on_end: Callable[[str], None] = lambda _: None
         self._pause_until = 0.0  # of the event loop's time: the shared claims are left alone
+
+    def on_end(self, call: Callable[[str], None]) -> None:
+        """Call this with each driver whose claim ends before its time."""
+        self._on_end = call
 
     def held(self, now: float) -> AbstractSet[str]:
         """The drivers claimed at this moment, as far as this process knows."""
@@ -64,6 +70,7 @@ class Claims:
         for offer in offers:
             if self._held.get(offer.driver_id, ("", 0.0))[0] == offer.offer_id:
                 del self._held[offer.driver_id]
+                self._on_end(offer.driver_id)
 
     async def shorten(self, offer: Offer) -> None:
         """The offer was accepted: soon the supply itself says whether the driver is busy."""

@@ -46,6 +46,10 @@ class Lookout:
         # others may have chosen while this search waited for roads and profiles
         return decide(dataclasses.replace(ask, taken=self.claims.held(ask.now)), listed, travel, profiles, self._policy)
 
+    def neighbourhood(self, segment: str) -> list[int]:
+        """Every segment that a look from the segment of this name reads at most, the nearest first."""
+        return [each for ring in rings_around(segments.parse(segment), self._settings) for each in ring]
+
     async def _around(self, request: RideRequest, ask: Ask) -> Shortlist:
         """Rings of neighbouring segments outward until there are enough candidates."""
         parts: list[SupplyRows] = []

@@ -30,6 +30,10 @@ class Supply(Protocol):
         """The last known row of every driver in these segments, whatever their state. May raise Unavailable."""
         ...
 
+    async def by_segment(self, segments: Sequence[int]) -> Mapping[int, SupplyRows]:
+        """The same rows, of each of these segments that has any. May raise Unavailable."""
+        ...
+
 
 class Travel(Protocol):
     """Road travel times."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,9 +16,10 @@ from core.events import NoCabReason
 from core.ids import Ids
 from dispatch import offers as rules
 from dispatch import settle
+from dispatch.arrivals import Arrivals, Watch
 from dispatch.decide import Choice, Decision
 from dispatch.look import Lookout
-from dispatch.model import Offer, Policy, RequestStatus, RideRequest
+from dispatch.model import NEVER_AGAIN, Offer, Policy, RequestStatus, RideRequest
 from dispatch.modes import places
 from dispatch.ports import Store, TripPapers
 from dispatch.settle import Change, Seen
@@ -35,11 +37,20 @@ class Means:
     store: Store
     papers: TripPapers
     lookout: Lookout
+    arrivals: Arrivals
     teller: Teller
     clock: Clock
     ids: Ids
     policy: Policy
     settings: DispatchSettings
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What a search waits for: so many seconds, unless it is woken; `watch` where an arrival may do that."""
+
+    seconds: float
+    watch: Watch | None = None
 
 
 class Search:
@@ -58,17 +69,23 @@ class Search:
         self._means = means
         self._changed = asyncio.Event()
         self._stopping = False
-        self._waiting = False
+        self._rested = asyncio.Event()  # it waits for time to pass or for `wake`, or is over
+        self._again_s = 0.0  # after a look in vain: when something may have changed that no arrival tells of
         self._seen: Seen | None = None
 
     @property
     def resting(self) -> bool:
         """Whether it waits for time to pass or for `wake`."""
-        return self._waiting and not self._changed.is_set()
+        return self._rested.is_set() and not self._changed.is_set()
+
+    async def rested(self) -> None:
+        """Until it is resting, or over."""
+        await self._rested.wait()
 
     def wake(self) -> None:
-        """Look again now: something about the request changed."""
+        """Look again now: something about the request or around it changed."""
         self._changed.set()
+        self._rested.clear()
 
     def stop(self) -> None:
         """Leave after the present step, with the request still open: a later recovery goes on."""
@@ -78,21 +95,24 @@ class Search:
     async def run(self) -> None:
         """Serve the request until its search is over. A failing store or road service delays it but never ends it."""
         telemetry.request_id.set(self.request_id)
-        while not self._stopping:
-            try:
-                wait_s = await self._step()
-            except HexcabError as error:
-                _log.warning("the search will try again: %s", error.detail, extra={"code": error.code})
-                wait_s = self._means.settings.retry_s
-            except Exception:
-                _log.exception("the search failed and will try again")
-                wait_s = self._means.settings.retry_s
-            if wait_s is None:
-                return
-            await self._pause(wait_s)
+        try:
+            while not self._stopping:
+                try:
+                    rest = await self._step()
+                except HexcabError as error:
+                    _log.warning("the search will try again: %s", error.detail, extra={"code": error.code})
+                    rest = _Rest(self._means.settings.retry_s)
+                except Exception:
+                    _log.exception("the search failed and will try again")
+                    rest = _Rest(self._means.settings.retry_s)
+                if rest is None:
+                    return
+                await self._pause(rest)
+        finally:
+            self._rested.set()
 
-    async def _step(self) -> float | None:
-        """Do what is due; returns the seconds until something is due again, None when the search is over."""
+    async def _step(self) -> _Rest | None:
+        """Do what is due; returns what to wait for until something is due again, None when the search is over."""
         self._changed.clear()
         means = self._means
         found = await means.store.request_and_offers(self.request_id)
@@ -107,15 +127,17 @@ class Search:
             return None
         if overdue := [offer for offer in offers if offer.is_open and rules.is_overdue(offer, now)]:
             await self.end([rules.end(offer, "expired", now) for offer in overdue])
-            return 0.0
+            return _Rest(0.0)
         open_offers = [offer for offer in offers if offer.is_open]
         due_in_s = min([request.expires_at, *(offer.expires_at for offer in open_offers)]) - now
         free = places(request.mode, means.policy) - len(open_offers)
         if free <= 0:
-            return due_in_s
+            return _Rest(due_in_s)
+        looked = means.arrivals.readings
         if await self._offer(request, offers, free):
-            return 0.0
-        return min(due_in_s, means.settings.retry_s)
+            return _Rest(0.0)
+        saw_nobody = self._seen is None or self._seen.supply_seen == 0
+        return _Rest(min(due_in_s, self._again_s), Watch(self, request.segment, looked, saw_nobody))
 
     async def end(self, ended: Sequence[Offer]) -> Change:
         """Commit offers that ended without a trip, and tell those concerned."""
@@ -139,6 +161,7 @@ class Search:
             wanted = settings.max_looks if settings.auto_accept else free
             decision = await self._means.lookout.look(request, offers, wanted)
             self._seen = _seen(decision)
+            self._again_s = _again_s(decision, offers, settings)
             if not decision.chosen:
                 return False
             if settings.auto_accept:
@@ -212,21 +235,33 @@ class Search:
         await self._means.lookout.claims.release(change.ended)
         await self._means.teller.changed(change)
 
-    async def _pause(self, seconds: float) -> None:
-        if seconds <= 0:
+    async def _pause(self, rest: _Rest) -> None:
+        if rest.seconds <= 0:
             await asyncio.sleep(0)
             return
-        alarm = asyncio.create_task(self._alarm(seconds))
-        self._waiting = True
+        alarm = asyncio.create_task(self._alarm(rest.seconds))
+        if rest.watch is not None:
+            self._means.arrivals.add(rest.watch)
+        self._rested.set()
         try:
             await self._changed.wait()
         finally:
-            self._waiting = False
+            self._rested.clear()
+            if rest.watch is not None:
+                self._means.arrivals.leave(rest.watch)
             alarm.cancel()
 
     async def _alarm(self, seconds: float) -> None:
         await self._means.clock.sleep(seconds)
         self._changed.set()
+
+
+def _again_s(decision: Decision, offers: Sequence[Offer], settings: DispatchSettings) -> float:
+    """Seconds until a look in vain is worth repeating although nobody has arrived."""
+    if decision.supply_seen == 0:
+        return math.inf
+    soon = any(rules.ask_again_after(offer, settings.retry_s) < NEVER_AGAIN for offer in offers)
+    return settings.retry_s if soon or decision.counts["ranked"] else settings.look_again_s
 
 
 def _seen(decision: Decision) -> Seen:

@@ -51,7 +51,7 @@ class Searches:
     @property
     def resting(self) -> bool:
         """Whether every search waits for time or an answer to come."""
-        return all(search.resting for search in self._searches.values())
+        return self._means.arrivals.resting and all(search.resting for search in self._searches.values())
 
     async def take(self, lanes: Collection[int]) -> int:
         """Own these lanes from now on and take up their open searches; returns how many.
@@ -70,11 +70,17 @@ class Searches:
         await self._stop([each for each in self._searches.values() if each.lane not in self._lanes])
 
     async def look(self) -> None:
-        """Begin what is open in the owned lanes and not under way; wake what others have changed.
+        """Begin what is open in the owned lanes and not under way; wake what others have changed or ended.
 
         Raises Unavailable.
         """
-        for request_id, segment, status in await self._means.store.open_searches():
+        before = list(self._searches.values())
+        found = await self._means.store.open_searches()
+        still_open = {request_id for request_id, _, _ in found}
+        for each in before:
+            if each.request_id not in still_open:
+                each.wake()
+        for request_id, segment, status in found:
             search = self._searches.get(request_id)
             if search is None:
                 self.begin(request_id, segment)
@@ -116,6 +122,7 @@ class Searches:
     async def close(self) -> None:
         """Stop the searches where they are; nothing ends by this."""
         self._closed = True
+        await self._means.arrivals.close()
         await self._stop(list(self._searches.values()))
 
     async def _stop(self, searches: Collection[Search]) -> None:

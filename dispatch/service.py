@@ -14,6 +14,7 @@ from core.ids import Ids
 from core.money import Money
 from dispatch import offers as rules
 from dispatch import settle
+from dispatch.arrivals import Arrivals
 from dispatch.look import Lookout
 from dispatch.model import Accepted, Offer, Policy, RequestRide, RideRequest
 from dispatch.modes import choose_mode
@@ -42,7 +43,10 @@ class RideDesk:
         policy = Policy.of(settings.dispatch, settings.location.fresh_s)
         self._teller = Teller(ports.delivery, settings.dispatch.delivery_timeout_s)
         lookout = Lookout(ports, policy, settings.dispatch, clock)
-        self._means = Means(ports.store, ports.papers, lookout, self._teller, clock, ids, policy, settings.dispatch)
+        arrivals = Arrivals(ports, lookout.claims, lookout.neighbourhood, policy, clock)
+        self._means = Means(
+            ports.store, ports.papers, lookout, arrivals, self._teller, clock, ids, policy, settings.dispatch
+        )
         self.searches = Searches(self._means, lane_of)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._entering = 0

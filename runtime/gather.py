@@ -32,7 +32,7 @@ class Gather[Item, Result]:
     async def __call__(self, item: Item) -> Result:
         """The result for one item. A caller who is cancelled hears nothing; the work may be done all the same."""
         if len(self._waiting) >= self._limit:
-            raise Unavailable("too many wait for the SQL store", code="store_busy", retry_after_s=1)
+            raise Unavailable("too many wait for the store", code="store_busy", retry_after_s=1)
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._task is None or self._task.done():

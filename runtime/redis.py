@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
@@ -127,40 +127,55 @@ class _Cluster:
 
 
 class _Link:
-    """Client: batches, retries with jitter, a deadline, and no more calls at once than there are connections."""
+    """Client: batches, retries with jitter, a deadline, and no more calls at once than there are connections.
+
+    A call that has begun is not cancelled with its caller: it keeps its turn until the library has its connection back,
+    so the next one always finds one. Its time-outs end it.
+    """
 
     def __init__(self, way: _Way, settings: RedisSettings) -> None:
         self._way = way
         self._settings = settings
         self._free = asyncio.Semaphore(settings.connections)
+        self._calls: set[asyncio.Task[list[Any]]] = set()
         self._rng = random.Random()  # jitter alone: what it gives decides nothing
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         size = self._settings.batch
-        if len(commands) <= size:
-            return await self._bounded(lambda: self._send(list(commands))) if commands else []
         answers: list[Any] = []
         for start in range(0, len(commands), size):
-            part = list(commands[start : start + size])
-            answers += await self._bounded(lambda part=part: self._send(part))  # type: ignore[misc]
+            answers += await self._bounded(list(commands[start : start + size]))
         return answers
 
     async def ask(self, *command: Word) -> Any:
         return (await self.send([command]))[0]
 
     async def aclose(self) -> None:
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=self._settings.deadline_s)
         await self._way.client.aclose()
 
-    async def _bounded(self, work: Callable[[], Awaitable[list[Any]]]) -> list[Any]:
+    async def _bounded(self, commands: Sequence[Command]) -> list[Any]:
         deadline_s = self._settings.deadline_s
+        until = asyncio.get_running_loop().time() + deadline_s
         try:
-            async with asyncio.timeout(deadline_s), self._free:
-                return await work()
+            async with asyncio.timeout_at(until):
+                await self._free.acquire()
+                call = asyncio.create_task(self._send(commands, until))
+                self._calls.add(call)
+                call.add_done_callback(self._ended)
+                return await asyncio.shield(call)
         except TimeoutError as error:
             raise _unavailable(f"nothing within {deadline_s:g} s") from error
 
-    async def _send(self, commands: Sequence[Command]) -> list[Any]:
-        """Send what has no answer yet until everything has one; only what failed is sent again."""
+    def _ended(self, call: asyncio.Task[list[Any]]) -> None:
+        self._calls.discard(call)
+        self._free.release()
+        if not call.cancelled():
+            call.exception()  # whoever asked may have gone
+
+    async def _send(self, commands: Sequence[Command], until: float) -> list[Any]:
+        """Send what has no answer yet until everything has one, or time is up; only what failed is sent again."""
         answers: list[Any] = [None] * len(commands)
         left = list(range(len(commands)))
         unseen: set[int] = set()  # scripts that a server did not know by their hash
@@ -176,7 +191,8 @@ class _Link:
             if not left:
                 return answers
             if lasting:
-                if attempt == self._settings.retries or not all(map(_may_pass, lasting)):
+                late = attempt == self._settings.retries or asyncio.get_running_loop().time() >= until
+                if late or not all(map(_may_pass, lasting)):
                     raise _unavailable(str(lasting[0])) from lasting[0]
                 await self._recover(attempt)
         raise _unavailable("it does not keep the scripts that it is sent")

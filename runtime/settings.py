@@ -59,6 +59,12 @@ class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offer_s: float = 12.0
     request_s: float = 120.0
     retry_s: float = 2.0  # between looks when nobody can be offered the trip
+    arrivals_s: float = 1.0  # between readings of who has come near the searches that found nobody; not above retry_s
+    arrivals_at_once: int = 32  # searches that look at the same time when somebody has come near
+    look_again_s: float = (
+        10.0  # between looks when all who are near cannot take it: too far, asked before, of another class
+    )
+    supply_asks: int = 512  # that one reading of the supply answers
     claim_timeout_s: float = 0.25  # wall time for an answer of the claims that workers share
     claim_pause_s: float = 1.0  # wall time that they are left alone after they did not answer
     busy_shown_s: float = 6.0  # after an accept; by then the supply shows that the driver has a trip

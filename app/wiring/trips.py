@@ -23,7 +23,7 @@ from payments.fares import Drive, Promise, final_fare, tariff_of
 from runtime.settings import FareSettings
 from runtime.sql import Transaction
 from trips.model import QuoteTerms, Trip
-from trips.ports import Driven, FareAsk, LiveTrips
+from trips.ports import Driven, FareAsk, LiveTrips, TripArchive
 from trips.views import trip_body
 
 TRIP_EVENTS = (TripAssigned, TripArrived, TripStarted, TripCompleted, TripCancelled, FareFixed)
@@ -35,19 +35,27 @@ _RECENT_STEPS = 20_000  # of trips, that a repeated event is told apart by
 class Audience:
     """trips' TripAudience: the rider and the driver, on this host and on others, and whether the driver is busy."""
 
-    def __init__(self, apps: Apps, duty: Duty, live: LiveTrips, elsewhere: Elsewhere) -> None:
+    def __init__(self, apps: Apps, duty: Duty, live: LiveTrips, archive: TripArchive, elsewhere: Elsewhere) -> None:
         self.duty = duty
         self._apps = apps
         self._live = live
+        self._archive = archive
         self._elsewhere = elsewhere
         self._told: Recent[tuple[str, int]] = Recent(_RECENT_STEPS)
 
     async def handle(self, event: AnyEvent) -> None:
-        """A trip took a step somewhere: tell again, as it is now, whoever has not heard. Raises Unavailable."""
-        if isinstance(event, TRIP_EVENTS):
-            trip = await self._live.get(event.trip_id)
-            if trip is not None:  # otherwise it ended and is archived already
-                await self._spread(trip)
+        """A trip took a step somewhere: tell again, as it is now, whoever has not heard.
+
+        Raises Unavailable, also for a trip that was archived meanwhile and whose archive is away.
+        """
+        if not isinstance(event, TRIP_EVENTS):
+            return
+        trip = await self._live.get(event.trip_id)
+        if trip is None:
+            self.duty.no_trip(event.driver_id, event.trip_id)  # only what has ended leaves SQL
+            trip = await self._archive.get(event.trip_id)
+        if trip is not None:
+            await self._spread(trip)
 
     async def opened(self, trip_id: str) -> None:
         """A trip was opened: take it over and tell, unless that was done. Raises Unavailable."""

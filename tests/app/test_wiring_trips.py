@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from core.errors import Unavailable
-from core.events import TripAssigned, TripCompleted
+from core.events import TripAssigned, TripCancelled, TripCompleted
 from runtime.settings import LocationSettings, Settings
 from tests.app.town import SETTINGS, Town
 from tests.location.conftest import App
@@ -123,6 +123,49 @@ async def test_a_trip_that_ends_while_its_assignment_is_read_leaves_its_driver_f
     assert town.live.driver(driver_id).trip_id is None
     assert [each["status"] for each in town.riders.told if each["type"] == "trip"] == ["assigned", "cancelled"]
     assert trip.active
+
+
+async def test_a_trip_that_was_archived_before_its_end_was_heard_frees_its_driver_and_is_told(
+    town: Town,
+) -> None:
+    driver_id = await town.hire()
+    async with town.working(driver_id) as app:
+        trip = await town.assigned(driver_id, app)
+        await town.trips_elsewhere.cancel(trip.trip_id, By("ops", "ops"))
+        assert (await town.archiver.run_once()).moved == 1
+        assert town.live.driver(driver_id).trip_id == trip.trip_id
+        await town.relay()
+        await town.relay()
+        while (await app.hear("trip"))["status"] != "cancelled":
+            pass
+    assert town.live.driver(driver_id).trip_id is None
+    assert [each["status"] for each in town.riders.told if each["type"] == "trip"] == ["assigned", "cancelled"]
+
+
+async def test_while_the_archive_is_away_the_driver_is_free_and_the_event_comes_again(town: Town) -> None:
+    driver_id = await town.hire()
+    async with town.working(driver_id) as app:
+        trip = await town.assigned(driver_id, app)
+        await town.trips_elsewhere.cancel(trip.trip_id, By("ops", "ops"))
+        await town.archiver.run_once()
+        town.rested.away = True
+        *_, end = [event for event in await town.events() if isinstance(event, TripCancelled)]
+        with pytest.raises(Unavailable):
+            await town.audience.handle(end)
+        assert town.live.driver(driver_id).trip_id is None
+        town.rested.away = False
+        await town.audience.handle(end)
+        while (await app.hear("trip"))["status"] != "cancelled":
+            pass
+
+
+async def test_an_event_of_a_trip_that_nobody_keeps_is_no_failure(town: Town) -> None:
+    driver_id = await town.hire()
+    async with town.working(driver_id) as app:
+        trip = await town.assigned(driver_id, app)
+        (assigned,) = [event for event in await town.events() if isinstance(event, TripAssigned)]
+        await town.audience.handle(msgspec.structs.replace(assigned, trip_id="trip_unknown"))
+        assert town.live.driver(driver_id).trip_id == trip.trip_id
 
 
 async def test_an_earlier_step_or_trip_is_not_told_after_a_later_one(town: Town) -> None:

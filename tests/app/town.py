@@ -54,6 +54,7 @@ from tests.location.conftest import App
 from trips.adapters.memory import MemoryTripArchive
 from trips.adapters.sql import SqlLiveTrips
 from trips.adapters.sql import SqlTransactions as TripTransactions
+from trips.archive import Archiver
 from trips.billing import Billing, BillingPorts
 from trips.history import History
 from trips.model import Trip
@@ -72,6 +73,25 @@ class Trails(SqliteTrail):
         if self.away:
             raise Unavailable("the archive is away")
         await super().append(points)
+
+
+class RestedTrips(MemoryTripArchive):
+    """An archive of trips that can be away."""
+
+    away = False
+
+    async def get(self, trip_id: str) -> Trip | None:
+        if self.away:
+            raise Unavailable("the archive is away")
+        return await super().get(trip_id)
+
+
+class Nobody:
+    """The TripAudience of a process whose calls do not get here."""
+
+    async def changed(self, trip: Trip) -> None: ...
+
+    async def priced(self, trip: Trip) -> None: ...
 
 
 class Routes:
@@ -111,11 +131,15 @@ class Town:
         self.elsewhere = Alone()
         self.apps = Apps(self.riders, self.elsewhere)
         self.supply = Supply(self.live, self.store, clock, fresh_s=settings.location.fresh_s)
-        self.live_trips = SqlLiveTrips(self.main)
-        self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, self.elsewhere)
+        self.live_trips, self.rested = SqlLiveTrips(self.main), RestedTrips()
+        self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, self.rested, self.elsewhere)
         transactions = TripTransactions(self.main, trips.RequestEnds())
-        history = History(self.live_trips, MemoryTripArchive(), settings.trips)
+        history = History(self.live_trips, self.rested, settings.trips)
         self.trips = TripDesk(DeskPorts(transactions, self.live_trips, history, self.audience), clock, settings.trips)
+        self.trips_elsewhere = TripDesk(
+            DeskPorts(transactions, self.live_trips, history, Nobody()), clock, settings.trips
+        )
+        self.archiver = Archiver(transactions, self.live_trips, self.rested, settings.trips)
         distance = trips.MatchedDistance(self.trails, cast(RouteWorkers, self.routes), trips.TrailsHere(self.live))
         billing = BillingPorts(
             transactions, self.live_trips, distance, trips.CityFares(settings.fares), self.audience
@@ -129,7 +153,7 @@ class Town:
         self.papers = rides.Papers(Cards(people), trips.Promises(SqlQuoteReader(self.databases.payments)))
         ports = Ports(
             store=SqlStore(self.main, lambda tx: rides.TripOpener(tx, ids)),
-            supply=rides.StoredSupply(self.store),
+            supply=rides.StoredSupply(self.store, settings.dispatch),
             travel=FakeTravel(),
             profiles=FakeProfiles(),
             delivery=self.apps,

@@ -87,6 +87,10 @@ class FakeSupply:
         ]
         return supply_rows(inside)
 
+    async def by_segment(self, wanted: Sequence[int]) -> dict[int, SupplyRows]:
+        occupied = {segments.segment_of(driver["lat"], driver["lng"]) for driver in self.drivers.values()}
+        return {segment: await self.in_segments([segment]) for segment in wanted if segment in occupied}
+
 
 class FakeTravel:
     """Straight streets at 10 m/s."""

@@ -108,6 +108,22 @@ async def test_more_calls_than_connections_wait_for_each_other() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["one", "cluster"])
+async def test_callers_who_go_away_in_the_middle_take_no_connection_with_them(kind: str, cluster: RealCluster) -> None:
+    with real_redis() as server:
+        client = connect(settings(server.url if kind == "one" else cluster.url, connections=2))
+        for steps in range(60):
+            hasty = [asyncio.create_task(client.ask("INCR", f"n{number}")) for number in range(8)]
+            for _ in range(steps % 30):
+                await asyncio.sleep(0)
+            for each in hasty:
+                each.cancel()
+            assert await client.ask("PING" if kind == "one" else "INCR", *(() if kind == "one" else ("n",)))
+            await asyncio.gather(*hasty, return_exceptions=True)
+        await client.aclose()
+
+
+@pytest.mark.slow
 async def test_a_password_comes_from_the_url_or_a_file_and_a_wrong_one_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("secret\n")
     with real_redis("--requirepass", "secret") as server:

@@ -1,0 +1,204 @@
+"""Searches that found nobody rest without asking, and whoever arrives is found within the limit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from core.errors import Unavailable
+from core.geo import LatLng
+from dispatch.model import RideRequest, SupplyRows
+from tests.dispatch.conftest import MakeWorld
+from tests.dispatch.world import CENTRE, ON_TRIP, FakeSupply, World, north_of
+
+LIMIT_S = 2.0  # `retry_s`: how soon a search without arrivals would look again
+
+
+class CountingSupply(FakeSupply):
+    """Counts who asked, and can be away."""
+
+    looks = readings = 0
+    away = False
+
+    async def in_segments(self, wanted: Sequence[int]) -> SupplyRows:
+        self.looks += 1
+        if self.away:
+            raise Unavailable("away")
+        return await super().in_segments(wanted)
+
+    async def by_segment(self, wanted: Sequence[int]) -> dict[int, SupplyRows]:
+        self.readings += 1
+        if self.away:
+            raise Unavailable("away")
+        looks = self.looks
+        found = await super().by_segment(wanted)
+        self.looks = looks
+        return found
+
+
+@pytest.fixture
+async def world(make_world: MakeWorld) -> World:
+    return await counting(await make_world())
+
+
+async def counting(world: World) -> World:
+    world.supply = CountingSupply(world.clock)
+    await world.restart()
+    return world
+
+
+def supply(world: World) -> CountingSupply:
+    assert isinstance(world.supply, CountingSupply)
+    return world.supply
+
+
+async def ask_all(world: World, riders: int, pickup: LatLng = CENTRE) -> list[RideRequest]:
+    return [await world.ask(f"rdr_{number}", pickup=pickup, rider_class="premium") for number in range(riders)]
+
+
+async def test_searches_without_anybody_near_share_one_reading_and_do_not_look(world: World) -> None:
+    await ask_all(world, 5)
+    looks = supply(world).looks
+    await world.advance(30)
+    assert supply(world).looks == looks
+    assert supply(world).readings == 30, "one a second, however many searches rest"
+
+
+async def test_nobody_reads_when_no_search_rests(world: World) -> None:
+    request = await world.ask()
+    await world.desk.cancel(request.request_id, None)
+    await world.settled()
+    await world.advance(2)
+    readings = supply(world).readings
+    await world.advance(30)
+    assert supply(world).readings == readings
+
+
+@pytest.mark.parametrize("after_s", [0, 1, 7, 31])
+async def test_a_driver_who_comes_online_is_found_within_the_limit(world: World, after_s: int) -> None:
+    request = await world.ask()
+    await world.advance(after_s)
+    world.drivers("a")
+    await world.advance(LIMIT_S)
+    assert await world.by_driver(request) == {"a": "open"}
+
+
+async def test_a_driver_whose_trip_ends_is_found_within_the_limit(world: World) -> None:
+    world.supply.add("a", north_of(CENTRE, 300), flags=ON_TRIP)
+    request = await world.ask()
+    await world.advance(20)
+    world.supply.add("a", north_of(CENTRE, 300))
+    await world.advance(LIMIT_S)
+    assert await world.by_driver(request) == {"a": "open"}
+
+
+async def test_a_driver_who_was_silent_is_found_within_the_limit_of_pinging_again(world: World) -> None:
+    world.supply.add("a", north_of(CENTRE, 300), seen_at=world.clock.now() - 29.5)
+    world.delivery.away = {"a"}
+    await world.ask()
+    await world.advance(20)
+    world.delivery.away = set()
+    late = await world.ask("rdr_late")
+    assert await world.by_driver(late) == {}
+    del world.supply.drivers["a"]["seen_at"]
+    await world.advance(LIMIT_S)
+    assert [driver for driver, _ in world.delivery.offers()] == ["a"]
+
+
+async def test_a_driver_who_declined_one_search_is_offered_to_another_within_the_limit(world: World) -> None:
+    world.drivers("a")
+    first, second = await ask_all(world, 2)
+    await world.advance(5)
+    assert await world.by_driver(second) == {}
+    await world.desk.decline("a", (await world.offer_to(first, "a")).offer_id, None)
+    await world.advance(LIMIT_S)
+    assert await world.by_driver(second) == {"a": "open"}
+
+
+async def test_a_decline_between_two_readings_is_not_missed(world: World) -> None:
+    world.drivers("a")
+    first, second = await ask_all(world, 2)
+    third = await world.ask("rdr_3", rider_class="premium")
+    await world.advance(1)
+    await world.desk.decline("a", (await world.offer_to(first, "a")).offer_id, None)
+    await world.advance(1)
+    takers = [request for request in (second, third) if await world.by_driver(request) == {"a": "open"}]
+    assert len(takers) == 1
+    (other,) = [request for request in (second, third) if request not in takers]
+    await world.desk.decline("a", (await world.offer_to(takers[0], "a")).offer_id, None)
+    await world.settled()
+    await world.advance(LIMIT_S)
+    assert await world.by_driver(other) == {"a": "open"}
+
+
+async def test_one_driver_wakes_a_few_searches_and_not_all(make_world: MakeWorld) -> None:
+    world = await counting(await make_world(arrivals_at_once=2))
+    await ask_all(world, 12)
+    looks = supply(world).looks
+    world.drivers("a")
+    await world.advance(LIMIT_S)
+    assert [driver for driver, _ in world.delivery.offers()] == ["a"]
+    rings = world.settings.dispatch.max_rings
+    assert supply(world).looks - looks <= 2 * rings, "the others rest on"
+
+
+async def test_the_nearest_search_is_woken_first(make_world: MakeWorld) -> None:
+    world = await counting(await make_world(arrivals_at_once=1))
+    (far,) = await ask_all(world, 1, north_of(CENTRE, 6_000))
+    near = await world.ask("rdr_near", rider_class="premium")
+    world.drivers("a")
+    await world.advance(LIMIT_S)
+    assert await world.by_driver(near) == {"a": "open"}
+    assert await world.by_driver(far) == {}
+
+
+async def test_searches_who_cannot_use_a_driver_pass_the_turn_on_at_once(make_world: MakeWorld) -> None:
+    world = await counting(await make_world(arrivals_at_once=1))
+    for number in range(6):
+        await world.ask(f"rdr_{number}", vehicle_class="van", rider_class="premium")
+    suited = await world.ask("rdr_suited", pickup=north_of(CENTRE, 2_000), rider_class="premium")
+    world.drivers("a")
+    await world.advance(LIMIT_S)
+    assert await world.by_driver(suited) == {"a": "open"}
+
+
+async def test_drivers_near_who_cannot_take_it_are_looked_at_again_now_and_then(make_world: MakeWorld) -> None:
+    world = await counting(await make_world(max_pickup_eta_s=20))
+    world.supply.add("a", north_of(CENTRE, 300))
+    request = await world.ask()
+    await world.advance(5)
+    assert await world.by_driver(request) == {}
+    world.supply.drivers["a"]["lat"] = north_of(CENTRE, 100).lat  # nearer, in the same segment: no news
+    await world.advance(world.settings.dispatch.look_again_s)
+    assert await world.by_driver(request) == {"a": "open"}
+
+
+async def test_while_the_supply_is_away_searches_rest_and_go_on_afterwards(world: World) -> None:
+    request = await world.ask()
+    supply(world).away = True
+    world.drivers("a")
+    await world.advance(10)
+    assert await world.by_driver(request) == {}
+    supply(world).away = False
+    await world.advance(LIMIT_S)
+    assert await world.by_driver(request) == {"a": "open"}
+
+
+async def test_a_search_that_another_process_ended_is_over_at_the_next_look(world: World) -> None:
+    request = await world.ask()
+    other = world.new_desk()
+    await other.cancel(request.request_id, None)
+    await world.advance(5)
+    assert len(world.desk.searches) == 1, "no event has told"
+    await world.desk.searches.look()
+    await world.settled()
+    assert len(world.desk.searches) == 0
+
+
+async def test_a_closed_desk_leaves_no_task_behind(world: World) -> None:
+    await world.ask()
+    await world.desk.close()
+    await asyncio.sleep(0)
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "arrivals"]
