@@ -15,19 +15,12 @@ from pathlib import Path
 import uvloop
 
 from app.cities import ready_city
-from app.engine import running_engine
-from app.serve import stop_signal, with_ports
+from app.serve import serve, with_ports
 from app.stores import Start
 from runtime.clocks import WallClock
 from runtime.datadir import DataDir
 from runtime.settings import load_settings
 from runtime.telemetry import log_to
-
-
-async def _serve(start: Start) -> None:
-    stopping = stop_signal()
-    async with running_engine(start) as engine:
-        await engine.run_until(stopping)
 
 
 def main() -> None:
@@ -43,7 +36,7 @@ def main() -> None:
     log_to(sys.stderr, settings.runtime.log_level)
     with DataDir(words.data_dir) as data:
         city = ready_city(words.city, settings.maps)
-        uvloop.run(_serve(Start(city, data, settings, WallClock(), frozenset({"edge"}))))
+        uvloop.run(serve(Start(city, data, settings, WallClock(), frozenset({"edge"}))))
 
 
 if __name__ == "__main__":
