@@ -52,8 +52,13 @@ def first_answer(request: Request) -> FirstAnswer | None:
     return first
 
 
-async def once(request: Request, body: bytes, call: Callable[[], Awaitable[Response]]) -> Response:
+async def once(
+    request: Request, body: bytes, call: Callable[[], Awaitable[Response]], *, keeps: bool = False
+) -> Response:
     """The answer of a call that creates something; the first one again for an Idempotency-Key that was used before.
+
+    `keeps` says that whatever the call creates is created together with its kept answer or not at all. Then the key is
+    not looked up before: where it was used, the call has done nothing, and that is soon enough to look.
 
     A key belongs to its caller. Callers without a token cannot be told apart, so theirs belongs to the body too: nobody
     meets the key of a stranger. Raises what `call` raises for a call without a key, InvalidInput for a bad key,
@@ -75,14 +80,15 @@ async def once(request: Request, body: bytes, call: Callable[[], Awaitable[Respo
     try:
         async with lock:
             answers = edge.engine.security.answers
-            if (known := await answers.find(scope_key, body_hash)) is not None:
+            if not keeps and (known := await answers.find(scope_key, body_hash)) is not None:
                 return _again(known)
             first = request.state.first_answer = FirstAnswer(scope_key, body_hash)
             response = await _answer(call)
-            if response is None:  # another process was faster with the same key
+            if response is None or (keeps and not first.kept):
                 known = await answers.find(scope_key, body_hash)
-                assert known is not None
-                return _again(known)
+                if known is not None:
+                    return _again(known)
+                assert response is not None
             if not first.kept and response.status_code < 500 and response.status_code not in _PASSING:
                 await _keep(request, first, response)
             return response
@@ -101,7 +107,7 @@ class CreatingRoute(StrictRoute):
 
 
 async def _answer(call: Callable[[], Awaitable[Response]]) -> Response | None:
-    """The call's answer; None when the key was answered elsewhere meanwhile."""
+    """The call's answer; None when the key was answered before."""
     try:
         return await call()
     except HexcabError as error:

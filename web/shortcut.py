@@ -43,7 +43,7 @@ class Shortcut:
                 await self._app(scope, replayed(request, body).receive, send)
                 return
             scope["route"] = _ROUTE  # for the metrics
-            response = await once(request, body, lambda: _book(request, *plain))
+            response = await once(request, body, lambda: _book(request, *plain), keeps=True)
         except HexcabError as error:
             response = problem_of(error)
         await response(scope, receive, send)
