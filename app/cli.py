@@ -24,6 +24,7 @@ _COMMANDS = {
     "token": "app.token",
     "archive": "app.archive",
     "db": "app.db",
+    "doctor": "app.doctor",
     "services": "app.services",
 }
 
@@ -61,6 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     database.add_argument("action", choices=["upgrade"])
     _data_dir(database)
     _settings(database)
+    doctor = commands.add_parser("doctor", help="look at every engine and say what is wrong")
+    doctor.add_argument("--city", default="gothenburg")
+    doctor.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    _data_dir(doctor)
+    _settings(doctor)
     add_arguments(commands.add_parser("services", help="real servers for this machine: Redis, SQL, Kafka, Cassandra"))
     return parser
 
@@ -101,9 +107,15 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
 
 def _city(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    add = actions.add_parser("add", help="build a city pack from an OpenStreetMap extract")
+    add = actions.add_parser("add", help="build a city pack from an OpenStreetMap extract or CSV tables")
     add.add_argument("name")
-    add.add_argument("--pbf", type=Path, required=True)
+    roads = add.add_mutually_exclusive_group(required=True)
+    roads.add_argument("--pbf", type=Path, help="an OpenStreetMap extract")
+    roads.add_argument("--nodes", type=Path, help="a CSV table of nodes; with --edges")
+    add.set_defaults(misuse=add.error)  # for what argparse cannot say
+    add.add_argument("--edges", type=Path, help="a CSV table of edges")
+    add.add_argument("--crs", help="the nodes' coordinate system, such as EPSG:32632; else metres on a plane")
+    add.add_argument("--zones", type=Path, help="a GeoJSON file of zones")
     add.add_argument("--replace", action="store_true")
     actions.add_parser("list", help="the packs that are there")
     show = actions.add_parser("show", help="what is in a pack")

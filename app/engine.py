@@ -109,7 +109,7 @@ async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack)
     stack.callback(server.release)
     if "edge" in roles:
         server.open()
-    await rooms.note_trips()
+    await rooms.prepare()
     stack.push_async_callback(stores.relay.close)
     stack.push_async_callback(stores.bus.close)
     stack.push_async_callback(rooms.rides.close)
@@ -136,5 +136,5 @@ async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack)
 
 
 def _groups(roles: AbstractSet[Role], rooms: Rooms) -> list[str]:
-    groups = [group for role in ROLES if role in roles for group in GROUPS[role]]
+    groups = [rooms.zones_group, *(group for role in ROLES if role in roles for group in GROUPS[role])]
     return [*groups, rooms.board_group] if "edge" in roles else groups

@@ -22,19 +22,20 @@ from app.wiring.elsewhere import SocketsHere, TrailsAnywhere, answer_hosts
 from app.wiring.journal import Journal
 from app.wiring.lanes import Lanes
 from app.wiring.people import Cards, LoggedCodes, People, SignIn, StarRatings
-from core.events import Event, TripCompleted, TripRated
+from core.events import Event, TripCompleted, TripRated, ZonesChanged
 from dispatch.adapters.profiles import SqlProfiles
 from dispatch.adapters.sql import SqlStore
 from dispatch.ports import Ports
 from dispatch.searches import SEARCH_EVENTS
 from dispatch.service import RideDesk
-from location.area import ServiceArea
 from location.gateway import Gateway, GatewayParts
 from location.live import LiveDrivers
 from location.messages import schemas
 from location.supply import Supply
+from maps.adapters.sql import SqlZones
 from maps.cities import City
 from maps.segments import region_of, segment_of
+from maps.zonedesk import ZoneDesk
 from payments.adapters.sql import SqlQuoteReader
 from payments.adapters.sql import SqlTransactions as QuoteTransactions
 from payments.quotes import QuoteDesk, QuotePorts
@@ -69,10 +70,16 @@ class Rooms:
     board: Board
     live: LiveDrivers
     live_trips: LiveTrips
-    board_group: str  # of this host alone
+    zones: ZoneDesk
+    board_group: str  # of this host alone, like the next one
+    zones_group: str
 
-    async def note_trips(self) -> None:
-        """Show again which trips are under way; what keeps a driver busy is read when the driver connects."""
+    async def prepare(self) -> None:
+        """Know the zones, and show again which trips are under way.
+
+        What keeps a driver busy is read when the driver connects.
+        """
+        await self.zones.refresh()
         self.board.begin(await self.live_trips.active())
 
 
@@ -89,6 +96,7 @@ class _Connector:
         self.elsewhere: Elsewhere = link.elsewhere if link else Alone()
         self.apps = Apps(self.hub, self.elsewhere)
         self.board = Board()
+        self.zones = ZoneDesk(city, SqlZones(stores.databases.trips), stores.ids, stores.clock, settings.maps)
         self.live = LiveDrivers()
         stores.redis.on_loss(self.live.tell_again)
         self.supply = Supply(
@@ -111,8 +119,9 @@ class _Connector:
         ports = QuotePorts(
             transactions=QuoteTransactions(database),
             quotes=SqlQuoteReader(database),
-            travel=rides.RoadTravel(self._city),
+            travel=rides.RoadTravel(self._city, self.zones),
             pickup_eta=self.cabs,
+            surge_floor=self.zones.surge_floor,
         )
         return QuoteDesk(ports, stores.ids, stores.clock, self._settings.fares)
 
@@ -125,8 +134,9 @@ class _Connector:
             travel=rides.RoadPickup(self._city),
             profiles=SqlProfiles(database, StarRatings(self.people), stores.clock, settings.dispatch),
             delivery=self.apps,
-            quotes=rides.Prices(quotes, self._city, settings.fares),
+            quotes=rides.Prices(quotes, self._city, self.zones, settings.fares),
             papers=rides.Papers(Cards(self.people), promises),
+            pickups=self.zones,
             claims=stores.claims,
         )
         partitions = stores.bus.partitions
@@ -148,7 +158,7 @@ class _Connector:
             TrailsAnywhere(self.trails_here, link.presence, link.calls, link.host.id) if link else self.trails_here
         )
         distance = trips.MatchedDistance(self._stores.archives.trails, self._stores.routes, complete)
-        fares = trips.CityFares(self._settings.fares)
+        fares = trips.CityFares(self._settings.fares, self.zones.surge_floor)
         ports = BillingPorts(self.transactions, self.live_trips, distance, fares, self.audience)
         return Billing(ports, self._stores.clock, self._settings.trips)
 
@@ -175,7 +185,7 @@ class _Connector:
             clock=self._stores.clock,
             settings=self._settings.location,
             segment_of=segment_of,
-            inside=ServiceArea(self._city.service_area),
+            inside=self.zones.contains,
             roll=self._link.roll.of("driver") if self._link else None,
         )
         gateway = Gateway(parts, self._settings.web.host, self._settings.web.gateway_port)
@@ -193,13 +203,15 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
     gateway = made.gateway(Desk(DriverRooms(drivers, ride_desk, trip_desk, made.supply, made.audience)))
     if link is not None:
         answer_hosts(link.server, SocketsHere(made.apps, gateway), made.audience, watch, made.trails_here)
-    bus, board_group = stores.bus, f"board.{link.host.id}" if link else "board"
+    bus, here = stores.bus, f".{link.host.id}" if link else ""
+    board_group, zones_group = f"board{here}", f"zones{here}"
     bus.subscribe("dispatch", SEARCH_EVENTS, ride_desk.searches.heard)
     bus.share("dispatch", Lanes(ride_desk.searches))
     bus.subscribe("audience", trips.TRIP_EVENTS, made.audience.handle)
     bus.subscribe("billing", [TripCompleted], billing.handle)
     bus.subscribe("ratings", [TripRated], RatingDesk(made.rider_work, made.driver_work).handle)
     bus.subscribe(board_group, board.EVENTS, made.board.heard, from_now=True)
+    bus.subscribe(zones_group, [ZonesChanged], made.zones.heard, from_now=True)
     bus.subscribe("journal", [Event], Journal(stores.metrics).note)
     answers = IdempotencyStore(stores.databases.trips, stores.clock, settings.runtime)
     engine = Engine(
@@ -217,6 +229,7 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         city=edge.CityMap(city),
         tracks=edge.Tracks(stores.archives.trails, stores.clock, settings),
         fleet=edge.Fleet(stores.supply, ride_desk, made.board),
+        zones=made.zones,
         readiness=readiness(stores),
         driver_schemas=schemas(),
         gateway_port=lambda: gateway.port,
@@ -236,5 +249,7 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         board=made.board,
         live=made.live,
         live_trips=made.live_trips,
+        zones=made.zones,
         board_group=board_group,
+        zones_group=zones_group,
     )

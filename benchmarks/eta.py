@@ -147,6 +147,7 @@ def _case(name: str, ask: Ask, rounds: Rounds) -> Case:
         rounds.add(f"{name}_load_cpu_s", float(told[1]))
     actors = {}
     for algorithm, setting in ALGORITHMS.items():
+        assert city.valhalla_config is not None
         config = json.loads(city.valhalla_config.read_text("utf-8"))
         config["mjolnir"]["tile_extract"] = str(city.pack_dir / TILES_FILE)
         config["thor"]["source_to_target_algorithm"] = setting

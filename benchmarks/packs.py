@@ -31,5 +31,5 @@ def city_of(name: str, say: Callable[[str], None]) -> City:
     except HexcabError:
         say(f"building the city pack of {name}")
     pbf = bundled_pbf() if name == BUNDLED else shared_data() / _EXTRACTS[name]
-    build_city(CityBuild(name=name, pbf=pbf, home=HOME, replace=True))
+    build_city(CityBuild(name, pbf, HOME, replace=True))
     return load_city(name, HOME)

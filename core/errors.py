@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,16 +18,24 @@ class FieldError:
 class HexcabError(Exception):
     """Base of every error that a user of hexcab may see.
 
-    `code` is stable and for programs; `detail` names what is wrong and is for people.
+    `code` is stable and for programs; `detail` names what is wrong and is for people. `more` goes out with it as JSON.
     """
 
     default_code: ClassVar[str] = "internal"
 
-    def __init__(self, detail: str, *, code: str | None = None, errors: tuple[FieldError, ...] = ()) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: str | None = None,
+        errors: tuple[FieldError, ...] = (),
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.code = code or self.default_code
         self.errors = errors
+        self.more = dict(more or {})
 
 
 class InvalidInput(HexcabError):

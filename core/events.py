@@ -156,6 +156,17 @@ class TripRated(_TripEvent, frozen=True, kw_only=True):
     stars: int
 
 
+class ZonesChanged(Event, frozen=True, kw_only=True):
+    """An operator has changed zones of the city; `version` is that of the table of zones afterwards."""
+
+    version: int
+    region: str = ""
+
+    @property
+    def key(self) -> str:
+        return "zones"
+
+
 AnyEvent = (
     RideRequested
     | OffersMade
@@ -170,6 +181,7 @@ AnyEvent = (
     | TripCancelled
     | FareFixed
     | TripRated
+    | ZonesChanged
 )
 
 

@@ -95,6 +95,14 @@ class QuoteBook(Protocol):
         ...
 
 
+class PickupRules(Protocol):
+    """Where riders may be picked up."""
+
+    def check_pickup(self, at: LatLng) -> None:
+        """Raises InvalidInput no_pickup that says where else."""
+        ...
+
+
 class RequestBook(Protocol):
     """Ride requests inside one transaction."""
 
@@ -218,3 +226,4 @@ class Ports:
     quotes: QuoteBook
     papers: TripPapers
     claims: SharedClaims | None = None  # None: no other process searches
+    pickups: PickupRules | None = None  # None: anywhere

@@ -60,8 +60,8 @@ class RideDesk:
         The same ask with the same `request_id` gives the same request, also when it comes twice at once.
 
         Raises Conflict rider_busy, and idempotency_conflict when the `request_id` is of another ask; InvalidInput for
-        places off the roads and quotes that do not fit or hold; NotFound for an unknown quote; Forbidden when anyone
-        but ops asks for a mode; TooMany when the engine is full.
+        places off the roads or in a no-pickup zone and for quotes that do not fit or hold; NotFound for unknown quotes;
+        Forbidden when anyone but ops asks for a mode; TooMany when the engine is full.
         """
         if self._closed:
             raise Unavailable("the engine is stopping", retry_after_s=5)
@@ -173,6 +173,8 @@ class RideDesk:
 
     async def _new_request(self, ask: RequestRide) -> RideRequest:
         mode = choose_mode(ask)
+        if self._ports.pickups is not None:
+            self._ports.pickups.check_pickup(ask.pickup)
         fare = await self._fare(ask)
         now = self._clock.now()
         return RideRequest(

@@ -44,6 +44,11 @@ class Rules:
     inside: Inside
 
 
+def everywhere(_lat: float, _lng: float, /) -> bool:
+    """The service area of an engine without one."""
+    return True
+
+
 Judge = Callable[[Last, Ping, Rules, float], bool]
 
 

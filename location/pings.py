@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from core.clock import Clock
-from location.area import everywhere
-from location.intake import REASONS, Rules, refuse
+from location.intake import REASONS, Rules, everywhere, refuse
 from location.live import Driver, LiveDrivers
 from location.messages import Position
 from location.ports import Inside, SegmentOf

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,6 +13,8 @@ import shapely
 
 from core.errors import BadFile
 from core.geo import BoolArray, FloatArray, LatLng
+from maps.cityinfo import CityInfo, info_of
+from maps.csvroads import CsvTables, read_tables
 from maps.eta import EtaIndex
 from maps.packs import (
     FORMAT,
@@ -38,41 +40,43 @@ from maps.snap import METRES_PER_DEGREE, SnapIndex, build_grid
 from maps.tilebuild import CONFIG_FILE, TILES_FILE, Progress, build_tiles, pack_tiles
 from maps.tiles import Drivable, read_tiles
 from maps.tree import build_tree
+from maps.zonejson import collection_of, read_zone_file
+from maps.zones import Zone, Zones, in_force
 from runtime.settings import MapSettings
+
+ZONES_FILE = "zones.geojson"
 
 _TILES_SHARE = 0.6  # of the time of a build
 
-__all__ = ["City", "CityBuild", "CityInfo", "build_city", "list_cities", "load_city", "show_city"]
+__all__ = ["City", "CityBuild", "build_city", "load_city"]
 
 
 @dataclass(frozen=True, slots=True)
 class CityBuild:
-    """What to build: a city's name, the OpenStreetMap extract (.osm.pbf), and where city packs live."""
+    """What to build: a city's name, its roads, zones (GeoJSON), and where packs live.
+
+    The roads are an OpenStreetMap extract (.osm.pbf) or CSV tables, from which no Valhalla tiles are made.
+    """
 
     name: str
-    pbf: Path
+    roads: Path | CsvTables
     home: Path
     replace: bool = False
+    zones: Path | None = None
 
-
-class CityInfo(msgspec.Struct, frozen=True):
-    """What `hexcab city list` and `show` tell; `problem` says why a pack cannot be used, "" when it can."""
-
-    name: str
-    fingerprint: str = ""
-    source: str = ""
-    nodes: int = 0
-    edges: int = 0
-    road_km: float = 0.0
-    connected_pct: float = 0.0
-    bounds: tuple[float, float, float, float] | None = None  # south, west, north, east
-    size_mb: float = 0.0
-    problem: str = ""
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Where the roads come from."""
+        return (self.roads,) if isinstance(self.roads, Path) else (self.roads.nodes, self.roads.edges)
 
 
 @dataclass(frozen=True, slots=True)
 class City:
-    """A loaded city. `bounds` are south, west, north, east; `service_area` is a prepared polygon in (lng, lat)."""
+    """A loaded city. `bounds` are south, west, north, east.
+
+    `around` is the area around the roads, which is the service area where no zone is one; `zones` are those in force as
+    long as nobody has changed any.
+    """
 
     name: str
     fingerprint: str
@@ -82,20 +86,19 @@ class City:
     paths: Paths
     bounds: tuple[float, float, float, float]
     centre: LatLng
-    service_area: Any
+    pack_zones: tuple[Zone, ...]
+    around: Zone
+    zones: Zones
 
     @property
-    def valhalla_config(self) -> Path:
-        """The configuration that route workers start from."""
-        return self.pack_dir / CONFIG_FILE
+    def valhalla_config(self) -> Path | None:
+        """The configuration that route workers start from; None for a city that was built without Valhalla."""
+        config = self.pack_dir / CONFIG_FILE
+        return config if config.exists() else None
 
     def inside(self, lat: FloatArray, lng: FloatArray) -> BoolArray:
         """Which of n points lie in the service area, shape (n,)."""
-        return np.asarray(shapely.contains_xy(self.service_area, lng, lat))
-
-    def contains(self, point: LatLng) -> bool:
-        """Whether one point lies in the service area."""
-        return bool(shapely.contains_xy(self.service_area, point.lng, point.lat))
+        return self.zones.inside(lat, lng)
 
 
 def _silent(stage: str, share: float) -> None:
@@ -106,44 +109,74 @@ def build_city(ask: CityBuild, progress: Progress = _silent, settings: MapSettin
     """Build a city pack; it is there as a whole or not at all, and builds may run side by side.
 
     Raises InvalidInput for a bad name, Conflict when the name is taken (and `replace` is not set), BadFile naming the
-    extract and the reason when it has no usable roads, Unavailable when the pack cannot be written.
+    extract and the reason when it has no usable roads, or the zones' file and the feature that is wrong, Unavailable
+    when the pack cannot be written.
     """
     settings = settings or MapSettings()
     check_name(ask.name)
     if not ask.replace and ask.name in pack_names(ask.home):
         raise already_there(ask.name)
-    try:
-        source_sha256 = sha256_of(ask.pbf)
-    except OSError as error:
-        raise BadFile(f"{ask.pbf}: cannot be read: {error.strerror}") from error
-    progress("reading the extract", 0.0)
+    source_sha256 = _checksum(ask.files)
+    if ask.zones is not None:
+        read_zone_file(ask.zones, settings)  # before the long work; below it is held against the roads
     with building(ask.home) as work:
-        tiles = build_tiles(
-            ask.pbf, work, settings.build_timeout_s, lambda stage, share: progress(stage, _TILES_SHARE * share)
-        )
-        progress("reading the roads", _TILES_SHARE)
-        try:
-            drivable = read_tiles(tiles)
-        except BadFile as error:
-            raise BadFile(str(error.detail).replace(str(tiles), str(ask.pbf))) from error
+        version = work / work.name.rpartition("-")[2]
+        version.mkdir()
+        if isinstance(ask.roads, Path):
+            drivable = _from_extract(ask.roads, work, version, progress, settings)
+        else:
+            progress("reading the tables", 0.0)
+            drivable = read_tables(ask.roads, settings.csv_rows_max)
         progress("ordering the roads", _TILES_SHARE + 0.1)
         roads, turns = drivable.roads, drivable.turns
         prepared = Prepared(roads, turns, build_tree(roads, turns), build_grid(roads))
         progress("writing the city pack", 0.97)
-        version = work / work.name.rpartition("-")[2]
-        version.mkdir()
-        pack_tiles(tiles, version)
         save_parts(prepared, version)
+        if ask.zones is not None:
+            zones = collection_of(read_zone_file(ask.zones, settings, roads.bounds()))
+            (version / ZONES_FILE).write_bytes(msgspec.json.encode(zones))
         manifest = _manifest(ask, source_sha256, version, drivable)
         publish(version, manifest, ask.home, replace=ask.replace)
     progress("done", 1.0)
-    return _info(manifest)
+    return info_of(manifest)
+
+
+def _checksum(files: Sequence[Path]) -> str:
+    """Of one file its own; of several that of theirs. Raises BadFile."""
+    sums = []
+    for path in files:
+        try:
+            sums.append(sha256_of(path))
+        except OSError as error:
+            raise BadFile(f"{path}: cannot be read: {error.strerror}") from error
+    return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
+
+
+def _from_extract(pbf: Path, work: Path, version: Path, progress: Progress, settings: MapSettings) -> Drivable:
+    """The roads of an extract; its tiles are packed into the version. Raises BadFile naming the extract."""
+    progress("reading the extract", 0.0)
+    tiles = build_tiles(pbf, work, settings.build_timeout_s, lambda stage, share: progress(stage, _TILES_SHARE * share))
+    progress("reading the roads", _TILES_SHARE)
+    try:
+        drivable = read_tiles(tiles)
+    except BadFile as error:
+        raise BadFile(str(error.detail).replace(str(tiles), str(pbf))) from error
+    pack_tiles(tiles, version)
+    return drivable
+
+
+def _valhalla_version(version: Path) -> str:
+    if not (version / TILES_FILE).exists():
+        return ""
+    from valhalla import __version__ as valhalla_version
+
+    return str(valhalla_version)
 
 
 def _manifest(ask: CityBuild, source_sha256: str, version: Path, drivable: Drivable) -> Manifest:
-    from valhalla import __version__ as valhalla_version
-
+    valhalla_version = _valhalla_version(version)
     graph, turns = drivable.roads, drivable.turns
+    further = [name for name in (ZONES_FILE, TILES_FILE, CONFIG_FILE) if (version / name).exists()]
     print_of = hashlib.sha256(f"{FORMAT} {source_sha256} {valhalla_version}".encode())
     for array in (
         graph.tail,
@@ -151,6 +184,8 @@ def _manifest(ask: CityBuild, source_sha256: str, version: Path, drivable: Driva
         graph.seconds,
         graph.metres,
         graph.graph_id,
+        graph.point_lat,
+        graph.point_lng,
         turns.before,
         turns.after,
         turns.ms,
@@ -160,7 +195,7 @@ def _manifest(ask: CityBuild, source_sha256: str, version: Path, drivable: Driva
         format=FORMAT,
         name=ask.name,
         fingerprint=print_of.hexdigest()[:16],
-        source=ask.pbf.name,
+        source=", ".join(path.name for path in ask.files),
         source_sha256=source_sha256,
         valhalla=valhalla_version,
         nodes=graph.node_count,
@@ -168,7 +203,7 @@ def _manifest(ask: CityBuild, source_sha256: str, version: Path, drivable: Driva
         road_km=round(float(graph.metres[graph.lone_edges()].sum()) / 1000, 1),
         connected_share=round(drivable.connected_share, 4),
         bounds=graph.bounds(),
-        files=describe(version, *PART_FILES, TILES_FILE, CONFIG_FILE),
+        files=describe(version, *PART_FILES, *further),
     )
 
 
@@ -187,6 +222,8 @@ def load_city(name: str, home: Path, settings: MapSettings | None = None) -> Cit
     # so that the first rider does not wait for the compiler
     eta.to_one(np.array([here.lat]), np.array([here.lng]), here)
     paths.path(here, roads.node(roads.node_count - 1))
+    around = _around(roads, settings.service_margin_m)
+    pack_zones = _pack_zones(version, manifest, settings)
     return City(
         name=name,
         fingerprint=manifest.fingerprint,
@@ -196,46 +233,23 @@ def load_city(name: str, home: Path, settings: MapSettings | None = None) -> Cit
         paths=paths,
         bounds=manifest.bounds,
         centre=LatLng((south + north) / 2, (west + east) / 2),
-        service_area=_service_area(roads, settings.service_margin_m),
+        pack_zones=pack_zones,
+        around=around,
+        zones=in_force(pack_zones, {}, around),
     )
 
 
-def _service_area(roads: RoadGraph, margin_m: float) -> Any:
-    """The convex hull of all roads and a margin around it, as a prepared polygon in (lng, lat)."""
+def _pack_zones(version: Path, manifest: Manifest, settings: MapSettings) -> tuple[Zone, ...]:
+    if ZONES_FILE not in manifest.files:
+        return ()
+    return tuple(read_zone_file(version / ZONES_FILE, settings))
+
+
+def _around(roads: RoadGraph, margin_m: float) -> Zone:
+    """The convex hull of all roads and a margin around it."""
     scale = np.array([METRES_PER_DEGREE * np.cos(np.radians(roads.node_lat.mean())), METRES_PER_DEGREE])
     points = np.column_stack([roads.point_lng, roads.point_lat]) * scale
     # one line through all of them has the same hull and is made in a moment
     hull = shapely.buffer(shapely.convex_hull(shapely.linestrings(points)), margin_m)
     area = shapely.transform(hull, lambda corners: corners / scale)
-    shapely.prepare(area)
-    return area
-
-
-def list_cities(home: Path) -> list[CityInfo]:
-    """Every city that has a pack, by name, the damaged ones with their problem."""
-    found = []
-    for name in pack_names(home):
-        try:
-            found.append(show_city(name, home))
-        except BadFile as error:
-            found.append(CityInfo(name=name, problem=error.detail))
-    return found
-
-
-def show_city(name: str, home: Path) -> CityInfo:
-    """What a city's pack holds. Raises NotFound, and BadFile when its manifest is damaged."""
-    return _info(read_manifest(current_version(name, home)))
-
-
-def _info(manifest: Manifest) -> CityInfo:
-    return CityInfo(
-        name=manifest.name,
-        fingerprint=manifest.fingerprint,
-        source=manifest.source,
-        nodes=manifest.nodes,
-        edges=manifest.edges,
-        road_km=manifest.road_km,
-        connected_pct=round(100 * manifest.connected_share, 2),
-        bounds=manifest.bounds,
-        size_mb=round(sum(file.size_bytes for file in manifest.files.values()) / 1e6, 1),
-    )
+    return Zone("roads", "service_area", "around the roads", area)

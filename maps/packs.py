@@ -133,6 +133,19 @@ def _sweep(home: Path) -> None:
             continue
 
 
+@contextmanager
+def alone(home: Path, name: str) -> Iterator[None]:
+    """Wait until no other process is in such a block for the same city. Raises Unavailable."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = (home / f"{_LOCK_FILE}-{name}").open("w")
+    except OSError as error:
+        raise Unavailable(f"city packs cannot be written to {home}: {error.strerror}") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released with the file, so also when the process dies
+        yield
+
+
 def publish(made: Path, manifest: Manifest, home: Path, *, replace: bool) -> None:
     """Make the version in the folder `made` the current one of a city. Raises Conflict when it has one already."""
     (made / MANIFEST_FILE).write_bytes(

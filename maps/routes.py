@@ -24,12 +24,13 @@ __all__ = ["Grade", "Matched", "Route", "RouteWorkers"]
 class RouteWorkers:
     """A pool of Valhalla processes; each answers one question at a time and is replaced when it hangs, dies or bloats.
 
-    Processes start with the first question. Close it with aclose, in the event loop that used it.
+    Processes start with the first question. Close it with aclose, in the event loop that used it. Where a city has no
+    tiles (`config` is None) there are no workers: trails stay raw, and routes are refused with no_tiles.
     """
 
-    def __init__(self, config: Path, settings: MapSettings | None = None, workers: int = 1) -> None:
+    def __init__(self, config: Path | None, settings: MapSettings | None = None, workers: int = 1) -> None:
         self._settings = settings or MapSettings()
-        self._workers = [_Worker(config, self._settings) for _ in range(workers)]
+        self._workers = [] if config is None else [_Worker(config, self._settings) for _ in range(workers)]
         self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
         for worker in self._workers:
             self._idle.put_nowait(worker)
@@ -48,14 +49,18 @@ class RouteWorkers:
         if (np.diff(at_s) < 0).any():
             raise InvalidInput("the pings of a trail must be sorted by time", code="bad_trail")
         ask = MatchAsk(np.asarray(lat).tolist(), np.asarray(lng).tolist(), np.asarray(at_s).tolist())
-        if len(ask.lat) < 2:
+        if len(ask.lat) < 2 or not self._workers:
             return raw_match(ask)
         answer = await self._ask(ask)
         assert isinstance(answer.result, Matched)
         return answer.result
 
     async def route(self, start: LatLng, end: LatLng) -> Route:
-        """Valhalla's own route. Raises NoRoute when there is none, Unavailable as `match` does."""
+        """Valhalla's own route. Raises NoRoute (there is none), InvalidInput (no_tiles), Unavailable (see `match`)."""
+        if not self._workers:
+            raise InvalidInput(
+                "this city was built from CSV tables, without Valhalla: it has no routes", code="no_tiles"
+            )
         answer = await self._ask(RouteAsk(start, end))
         if answer.refused is not None:
             raise NoRoute(answer.refused)

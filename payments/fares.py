@@ -71,14 +71,16 @@ def fare(tariff: Tariff, distance_m: float, duration_s: float, surge: float = NO
     return Money(max(tariff.minimum_minor, _divide_half_up(parts * hundredths, 60_000 * 100)), tariff.currency)
 
 
-def final_fare(tariff: Tariff, promise: Promise | None, drive: Drive, tolerance: float) -> Money:
-    """What the rider pays.
+def final_fare(
+    tariff: Tariff, promise: Promise | None, drive: Drive, tolerance: float, surge: float = NO_SURGE
+) -> Money:
+    """What the rider pays; `surge` counts where nothing was promised.
 
     A quoted fare holds while the driven distance is within `tolerance` (a share) of the quoted one, and always when the
     driven distance cannot be trusted. Otherwise the tariff on what was driven, at the promised surge.
     """
     if promise is None:
-        return fare(tariff, drive.distance_m, drive.duration_s)
+        return fare(tariff, drive.distance_m, drive.duration_s, surge)
     if drive.grade != _TRUSTED_GRADE or abs(drive.distance_m - promise.distance_m) <= tolerance * promise.distance_m:
         return promise.fare
     return fare(tariff, drive.distance_m, drive.duration_s, promise.surge)

@@ -25,6 +25,14 @@ class PickupEta(Protocol):
         ...
 
 
+class SurgeFloor(Protocol):
+    """The zones in which a pickup costs more."""
+
+    def __call__(self, pickup: LatLng, /) -> float:
+        """The least surge of a pickup at a place; 1.0 where there is none."""
+        ...
+
+
 class QuoteStore(Protocol):
     """Quotes, inside one transaction."""
 

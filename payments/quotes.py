@@ -10,7 +10,7 @@ from core.geo import LatLng
 from core.ids import Ids
 from payments.fares import NO_SURGE, fare, tariff_of
 from payments.model import Quote, QuoteAnswer
-from payments.ports import PickupEta, QuoteReader, RoadTravel, Transactions
+from payments.ports import PickupEta, QuoteReader, RoadTravel, SurgeFloor, Transactions
 from runtime.settings import FareSettings
 
 
@@ -22,6 +22,7 @@ class QuotePorts:
     quotes: QuoteReader
     travel: RoadTravel
     pickup_eta: PickupEta
+    surge_floor: SurgeFloor
 
 
 class QuoteDesk:
@@ -38,6 +39,7 @@ class QuoteDesk:
         """Promise a price for `quote_s`. Raises InvalidInput when a point is not on a road."""
         leg = await self._ports.travel(pickup, dropoff)
         pickup_eta_s = await self._ports.pickup_eta(pickup)
+        surge = max(NO_SURGE, self._ports.surge_floor(pickup))
         quote = Quote(
             quote_id=self._ids.new("quo"),
             rider_id=rider_id,
@@ -45,8 +47,8 @@ class QuoteDesk:
             dropoff=dropoff,
             distance_m=leg.distance_m,
             duration_s=leg.duration_s,
-            fare=fare(self._tariff, leg.distance_m, leg.duration_s, NO_SURGE),
-            surge=NO_SURGE,
+            fare=fare(self._tariff, leg.distance_m, leg.duration_s, surge),
+            surge=surge,
             expires_at=self._clock.now() + self._settings.quote_s,
         )
         async with self._ports.transactions() as uow:

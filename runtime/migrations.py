@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -43,6 +46,25 @@ async def upgrade(database: Database, scripts: Path, branches: Sequence[str]) ->
             await tx.connection.run_sync(run)
     except CommandError as error:
         raise Conflict(f"the data has a schema that this version cannot use: {error}", code="unknown_schema") from error
+
+
+class Versions(NamedTuple):
+    """Where a database's schema stands: its numbers, those it lacks, and those that this release does not know."""
+
+    present: tuple[str, ...]
+    missing: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def versions(connection: sa.Connection, scripts: Path, branches: Sequence[str]) -> Versions:
+    """Compare a database with these branches; changes nothing."""
+    script = ScriptDirectory.from_config(_config(connection, scripts))
+    heads = MigrationContext.configure(connection).get_current_heads()
+    known = {each.revision for each in script.walk_revisions()}
+    wanted = {each.revision for branch in branches for each in script.iterate_revisions(f"{branch}@head", "base")}
+    present = tuple(sorted(heads))
+    done = {each.revision for head in set(heads) & known for each in script.iterate_revisions(head, "base")}
+    return Versions(present, tuple(sorted(wanted - done)), tuple(each for each in present if each not in known))
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -72,9 +73,16 @@ def status_of(error: HexcabError) -> int:
     return next((status for kind, status in _STATUS_OF_CLASS if isinstance(error, kind)), 500)
 
 
-def answer(status: int, code: str, detail: str, errors: Sequence[FieldError] = ()) -> Answer:
-    """A problem in words of its own."""
+def answer(
+    status: int,
+    code: str,
+    detail: str,
+    errors: Sequence[FieldError] = (),
+    more: Mapping[str, Any] | None = None,
+) -> Answer:
+    """A problem in words of its own; `more` has members that only some problems have."""
     body = {
+        **(more or {}),
         "type": f"urn:hexcab:error:{code}",
         "title": TITLES.get(status, "Error"),
         "status": status,
@@ -96,7 +104,7 @@ def answer_to(error: HexcabError) -> Answer:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, TooMany | Unavailable):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-    return Answer(status, answer(status, error.code, error.detail, error.errors).body, headers)
+    return Answer(status, answer(status, error.code, error.detail, error.errors, error.more).body, headers)
 
 
 def internal() -> Answer:

@@ -71,11 +71,20 @@ def connect(settings: RedisSettings) -> Client:
 
     Raises InvalidInput for a URL that cannot be understood or a password file that cannot be read.
     """
+    return _Link(_way(settings), settings)
+
+
+def library_client(settings: RedisSettings) -> Any:
+    """The library's own client, for questions about the servers themselves; close it. Raises as `connect` does."""
+    return _way(settings).client
+
+
+def _way(settings: RedisSettings) -> _Way:
     scheme = settings.url.partition("://")[0]
     if scheme in ("redis", "rediss", "unix"):
-        return _Link(_Single(settings), settings)
+        return _Single(settings)
     if scheme in ("redis+cluster", "rediss+cluster"):
-        return _Link(_Cluster(settings), settings)
+        return _Cluster(settings)
     raise InvalidInput(
         "redis.url begins with redis://, rediss://, unix://, redis+cluster:// or rediss+cluster://",
         code="bad_redis_url",

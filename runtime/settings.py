@@ -15,6 +15,7 @@ import msgspec
 
 from core.errors import BadFile
 from runtime.cassandra_settings import CassandraSettings
+from runtime.doctor_settings import DoctorSettings
 from runtime.host_settings import HostSettings, Port
 from runtime.kafka_settings import KafkaSettings
 from runtime.redis_settings import RedisSettings
@@ -157,6 +158,13 @@ class MapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     match_radius_m: float = 50.0  # how far from a ping its road may be
     match_accuracy_m: float = 8.0  # expected error of a ping
     match_break_m: float = 2_000.0  # a gap between pings longer than this is not bridged by a road
+    zones_max: int = 500  # of a city
+    zone_vertices: int = 5_000  # of one zone
+    zone_pickup_points: int = 20  # of one no-pickup zone
+    zone_max_surge: float = 10.0
+    zone_file_bytes: int = 33_554_432
+    csv_rows_max: int = 5_000_000  # of a table that a city is built from
+    zones_look_s: float = 2.0  # between looks in SQL for zones that operators have changed
 
 
 class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -246,6 +254,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cassandra: CassandraSettings = CassandraSettings()
     cluster: ClusterSettings = ClusterSettings()
     services: ServicesSettings = ServicesSettings()
+    doctor: DoctorSettings = DoctorSettings()
 
 
 # every other number is a limit, a time or a size, which nothing could work with at 0

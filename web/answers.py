@@ -158,6 +158,13 @@ class GeoJson(Answer):
     type: str
 
 
+class ZoneCollection(GeoJson):
+    """Zones as GeoJSON features; properties: kind, name, source (pack, ops or roads); by kind pickup_points, surge."""
+
+    features: list[GeoJson]
+    version: int
+
+
 class SegmentAnswer(Answer):
     """The segment of a place and its neighbours, as H3 cells."""
 

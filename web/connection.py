@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -127,7 +127,7 @@ class Connection:
         self._tokens -= 1
         return True
 
-    def refuse_message(self, code: str, detail: str, about: str | None) -> None:
+    def refuse_message(self, code: str, detail: str, about: str | None, more: Mapping[str, Any] | None = None) -> None:
         """Tell the peer that a message was no good; the same too often within a minute closes."""
         now = self._wall.now()
         self._bad.append(now)
@@ -136,7 +136,8 @@ class Connection:
         if len(self._bad) > self._settings.max_bad_messages:
             self.close(POLICY, "too many bad messages")
             return
-        self.tell({"type": "error", "code": code, "detail": detail} | ({"about": about} if about else {}))
+        told = {**(more or {}), "type": "error", "code": code, "detail": detail}
+        self.tell(told | ({"about": about} if about else {}))
 
 
 def _left(error: Exception) -> bool:

@@ -23,6 +23,7 @@ from web.ports import (
     Sessions,
     Tracks,
     Trips,
+    Zones,
 )
 
 
@@ -53,6 +54,7 @@ class Engine:
     city: CityMap
     tracks: Tracks
     fleet: Fleet
+    zones: Zones
     readiness: Mapping[str, Check]
     driver_schemas: Body  # JSON Schema of the driver gateway's messages
     gateway_port: Callable[[], int] | None = None  # where drivers' sockets are; None: at settings.web.gateway_port

@@ -24,6 +24,14 @@ class ProblemField(BaseModel):
     detail: str
 
 
+class PickupPointAnswer(BaseModel):
+    """A place where riders are picked up."""
+
+    lat: float
+    lng: float
+    name: str
+
+
 class Problem(BaseModel):
     """What went wrong (RFC 9457); `code` is stable and for programs, `detail` is for people."""
 
@@ -35,6 +43,10 @@ class Problem(BaseModel):
     detail: str
     code: str
     errors: list[ProblemField]
+    zone_id: str | None = Field(None, description="with no_pickup: the zone that the pickup lies in")
+    pickup_points: list[PickupPointAnswer] | None = Field(
+        None, description="with no_pickup: where to be picked up instead, nearest first"
+    )
 
 
 def problem(status: int, code: str, detail: str, errors: Sequence[FieldError] = ()) -> Response:

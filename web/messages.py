@@ -120,12 +120,22 @@ class Trip(_Heard, tag="trip"):
     eta_s: float | None = None
 
 
+class PickupPoint(msgspec.Struct):
+    """A place where riders are picked up."""
+
+    lat: Latitude
+    lng: Longitude
+    name: str
+
+
 class Error(_Heard, tag="error"):
     """A message that could not be followed; `about` is its type where that is known."""
 
     code: str
     detail: str
     about: str | None = None
+    zone_id: str | None = None  # with no_pickup: the zone that the pickup lies in
+    pickup_points: list[PickupPoint] | None = None  # with no_pickup: where to be picked up instead, nearest first
 
 
 ToRider = Welcome | Cabs | Request | Trip | Error

@@ -204,6 +204,22 @@ class CityMap(Protocol):
         ...
 
 
+class Zones(Protocol):
+    """The zones in force, as GeoJSON; a Body as ZoneCollection."""
+
+    def shown(self) -> Body:
+        """All of them."""
+        ...
+
+    async def put(self, geojson: Any) -> Body:
+        """Add or replace zones; returns those. Raises InvalidInput bad_zone naming feature and reason, Conflict."""
+        ...
+
+    async def remove(self, zone_id: str) -> None:
+        """Raises Conflict for the area around the roads."""
+        ...
+
+
 class Tracks(Protocol):
     """What is stored of a driver's positions."""
 

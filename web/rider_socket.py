@@ -106,7 +106,7 @@ class RiderSocket:
                 await self._handle(message)
             except HexcabError as error:
                 if isinstance(error, InvalidInput):
-                    self._connection.refuse_message(error.code, error.detail, cast(str | None, about))
+                    self._connection.refuse_message(error.code, error.detail, cast(str | None, about), error.more)
                 else:
                     self._connection.tell({"type": "error", "code": error.code, "detail": error.detail, "about": about})
             except Exception:

@@ -22,6 +22,7 @@ from web import (
     rider_socket,
     sessions_api,
     trips_api,
+    zones_api,
 )
 from web.edge import Edge, KeyLocks
 from web.engine import Engine
@@ -42,6 +43,8 @@ _ROUTERS = (
     driver_api.router,
     trips_api.router,
     maps_api.router,
+    zones_api.creating,
+    zones_api.router,
     ops_api.router,
     meta.public,
     rider_socket.router,

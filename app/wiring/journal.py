@@ -29,5 +29,5 @@ class Journal:
             self._metrics.offers.labels("accepted").inc()
         elif isinstance(event, OfferEnded):
             self._metrics.offers.labels(event.outcome).inc()
-        ids = {"request_id": event.request_id, "trip_id": getattr(event, "trip_id", None)}
+        ids = {"request_id": getattr(event, "request_id", None), "trip_id": getattr(event, "trip_id", None)}
         _log.info(name, extra={field: value for field, value in ids.items() if value is not None})

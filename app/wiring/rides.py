@@ -15,6 +15,7 @@ from dispatch import model as dispatch
 from location.model import SupplyRows
 from location.ports import SupplyStore
 from maps.cities import City
+from maps.zonedesk import ZoneDesk
 from payments.fares import fare, tariff_of
 from payments.model import RoadLeg
 from payments.quotes import QuoteDesk
@@ -90,9 +91,10 @@ class RoadPickup:
 class Prices:
     """dispatch's QuoteBook."""
 
-    def __init__(self, quotes: QuoteDesk, city: City, settings: FareSettings) -> None:
+    def __init__(self, quotes: QuoteDesk, city: City, zones: ZoneDesk, settings: FareSettings) -> None:
         self._quotes = quotes
         self._city = city
+        self._zones = zones
         self._tariff = tariff_of(settings)
 
     async def promised(self, quote_id: str, rider_id: str) -> dispatch.Quoted:
@@ -100,8 +102,8 @@ class Prices:
         return dispatch.Quoted(pickup=quote.pickup, dropoff=quote.dropoff, fare=quote.fare)
 
     async def estimate(self, pickup: LatLng, dropoff: LatLng) -> Money:
-        metres, seconds = road_leg(self._city, pickup, dropoff)
-        return fare(self._tariff, metres, seconds)
+        metres, seconds = road_leg(self._city, self._zones, pickup, dropoff)
+        return fare(self._tariff, metres, seconds, self._zones.surge_floor(pickup))
 
 
 class Papers:
@@ -140,10 +142,10 @@ class TripOpener:
         return opened.trip_id
 
 
-def road_leg(city: City, start: LatLng, end: LatLng) -> tuple[float, float]:
+def road_leg(city: City, zones: ZoneDesk, start: LatLng, end: LatLng) -> tuple[float, float]:
     """Metres and seconds of the fastest way. Raises InvalidInput: outside_city, not_on_road or no_route."""
     for name, place in (("pickup", start), ("dropoff", end)):
-        if not city.contains(place):
+        if not zones.contains(*place):
             raise InvalidInput(f"the {name} is outside {city.name}'s service area", code="outside_city")
     travel = city.eta.to_one(np.array([start.lat]), np.array([start.lng]), end)
     metres, seconds = float(travel.metres[0]), float(travel.seconds[0])
@@ -156,8 +158,10 @@ def road_leg(city: City, start: LatLng, end: LatLng) -> tuple[float, float]:
 class RoadTravel:
     """payments' RoadTravel."""
 
-    def __init__(self, city: City) -> None:
+    def __init__(self, city: City, zones: ZoneDesk) -> None:
         self._city = city
+        self._zones = zones
 
     async def __call__(self, pickup: LatLng, dropoff: LatLng) -> RoadLeg:
-        return RoadLeg(*road_leg(self._city, pickup, dropoff))
+        self._zones.check_pickup(pickup)
+        return RoadLeg(*road_leg(self._city, self._zones, pickup, dropoff))

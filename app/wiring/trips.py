@@ -20,6 +20,7 @@ from location.ports import TrailLog
 from maps.routes import RouteWorkers
 from payments.adapters.sql import SqlQuoteReader
 from payments.fares import Drive, Promise, final_fare, tariff_of
+from payments.ports import SurgeFloor
 from runtime.settings import FareSettings
 from runtime.sql import Transaction
 from trips.model import QuoteTerms, Trip
@@ -127,10 +128,11 @@ class MatchedDistance:
 
 
 class CityFares:
-    """trips' Fares: the city's tariff, and the quote where it holds."""
+    """trips' Fares: the city's tariff, and the quote where it holds. Without a quote the zones' surge counts."""
 
-    def __init__(self, settings: FareSettings) -> None:
+    def __init__(self, settings: FareSettings, surge_floor: SurgeFloor) -> None:
         self._tariff = tariff_of(settings)
+        self._surge_floor = surge_floor
         self._tolerance = settings.quote_tolerance
 
     def __call__(self, ask: FareAsk) -> Money:
@@ -138,7 +140,7 @@ class CityFares:
         if ask.quote is not None:
             promise = Promise(ask.quote.fare, ask.quote.distance_m, ask.quote.surge)
         drive = Drive(ask.driven.distance_m, ask.driven.grade, ask.duration_s)
-        return final_fare(self._tariff, promise, drive, self._tolerance)
+        return final_fare(self._tariff, promise, drive, self._tolerance, self._surge_floor(ask.pickup))
 
 
 class RequestEnds:

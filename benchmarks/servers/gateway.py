@@ -23,13 +23,13 @@ import uvloop
 from core.errors import Unauthorized
 from location.adapters.memory import MemorySupply, MemoryTrail
 from location.adapters.sqlite_trail import SqliteTrail
-from location.area import ServiceArea
 from location.gateway import Gateway, GatewayParts
 from location.live import LiveDrivers
 from location.model import DriverState
 from location.ports import TrailLog
 from location.supply import Supply
 from maps.segments import segment_of
+from maps.zones import Zone, Zones
 from runtime.auth import Identity, Tokens
 from runtime.clocks import SystemClock
 from runtime.settings import LocationSettings
@@ -89,6 +89,7 @@ async def serve(key: str, box: tuple[float, float, float, float], trail_file: Pa
             stack.push_async_callback(database.close)
             trail = log = SqliteTrail(database)
             await log.prepare()
+        zones = Zones([Zone("area", "service_area", "area", surroundings(*box))])
         parts = GatewayParts(
             authorize=authorize,
             desk=EmptyDesk(),
@@ -97,7 +98,7 @@ async def serve(key: str, box: tuple[float, float, float, float], trail_file: Pa
             clock=clock,
             settings=settings,
             segment_of=segment_of,
-            inside=ServiceArea(surroundings(*box)),
+            inside=zones.contains,
         )
         gateway = Gateway(parts, "127.0.0.1", 0)
         stopping = asyncio.Event()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.clock import Clock
-from location.area import everywhere
+from location.intake import everywhere
 from location.ports import Authorize, DriverDesk, Inside, Roll, SegmentOf, TrailLog, UseTicket
 from location.supply import Supply
 from runtime.settings import LocationSettings

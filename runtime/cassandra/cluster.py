@@ -39,15 +39,24 @@ def tls_context(settings: CassandraSettings) -> ssl.SSLContext | None:
 
 def connect(settings: CassandraSettings, tls: ssl.SSLContext | None, tables: Sequence[Table]) -> Any:
     """A session, with the keyspace and every table there. Raises the driver's errors; nothing is left open then."""
-    cluster = _cluster(settings, tls)
+    session = open_session(settings, tls)
     try:
-        session = cluster.connect()
         make_missing(session, settings, tables)
         session.default_fetch_size = settings.page_rows
     except BaseException:
-        cluster.shutdown()
+        disconnect(session)
         raise
     return session
+
+
+def open_session(settings: CassandraSettings, tls: ssl.SSLContext | None) -> Any:
+    """A session on the nodes as they are. Raises the driver's errors; nothing is left open then."""
+    cluster = _cluster(settings, tls)
+    try:
+        return cluster.connect()
+    except BaseException:
+        cluster.shutdown()
+        raise
 
 
 def disconnect(session: Any) -> None:

@@ -96,7 +96,7 @@ async def test_the_api_opens_last_and_closes_first(
 
         monkeypatch.setattr(kind, name, call)
 
-    starts = [(LocalValkey, "start"), (Server, "open"), (Rooms, "note_trips"), (Gateway, "start"), (Searches, "take")]
+    starts = [(LocalValkey, "start"), (Server, "open"), (Rooms, "prepare"), (Gateway, "start"), (Searches, "take")]
     starts += [(Relay, "start"), (Server, "start")]
     stops = [(Server, "close"), (Gateway, "close"), (RideDesk, "close"), (Relay, "close"), (Tasks, "close")]
     stops += [(LocalValkey, "stop")]
@@ -294,3 +294,47 @@ def test_a_misspelt_city_does_not_claim_the_data_directory(tmp_path: Path, gothe
     assert done.returncode == 1
     assert "gotenburg" in done.stderr
     assert not (tmp_path / "d" / "city.json").exists()
+
+
+def _zone_around(at: LatLng, **properties: Any) -> dict[str, Any]:
+    west, south, east, north = at.lng - 0.001, at.lat - 0.001, at.lng + 0.001, at.lat + 0.001
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    geometry = {"type": "Polygon", "coordinates": [ring]}
+    return {"type": "Feature", "properties": {"name": "Square", **properties}, "geometry": geometry}
+
+
+async def test_zones_of_operators_refuse_and_raise_bookings_and_outlive_the_engine(
+    tmp_path: Path, gothenburg: City
+) -> None:
+    pickup, dropoff = places_of(gothenburg)
+    ride = {"rider_id": "rdr_1", "pickup": pickup._asdict(), "dropoff": dropoff._asdict()}
+    instead = {"lat": dropoff.lat, "lng": dropoff.lng, "name": "Corner"}
+    closed = _zone_around(pickup, kind="no_pickup", pickup_points=[instead]) | {"id": "square"}
+    async with engine_on(tmp_path / "d", gothenburg) as (engine, _), httpx.AsyncClient(base_url=engine.url) as http:
+        ops = {"Authorization": f"Bearer {engine.mint('ops', 'ops_1')}"}
+        rider = {"Authorization": f"Bearer {engine.mint('rider', 'rdr_1')}"}
+        plain = (await http.post("/v1/quotes", json=ride, headers=rider)).json()
+        assert (await http.post("/v1/zones", json=closed, headers=ops)).status_code == 201
+        for path in ("/v1/quotes", "/v1/ride-requests"):
+            refused = await http.post(path, json=ride, headers=rider)
+            assert (refused.status_code, refused.json()["code"]) == (422, "no_pickup")
+            assert refused.json()["pickup_points"] == [instead]
+        quoted = await http.post("/v1/ride-requests", json={**ride, "quote_id": plain["quote_id"]}, headers=rider)
+        assert quoted.json()["code"] == "no_pickup", "a quote from before the zone is no way in"
+
+    async with engine_on(tmp_path / "d", gothenburg) as (engine, _), httpx.AsyncClient(base_url=engine.url) as http:
+        ops = {"Authorization": f"Bearer {engine.mint('ops', 'ops_1')}"}
+        rider = {"Authorization": f"Bearer {engine.mint('rider', 'rdr_1')}"}
+        shown = (await http.get("/v1/zones", headers=ops)).json()
+        assert {each["id"]: each["properties"]["source"] for each in shown["features"]} == {
+            "square": "ops",
+            "roads": "roads",
+        }
+        assert (await http.delete("/v1/zones/square", headers=ops)).status_code == 204
+        dear = _zone_around(pickup, kind="surge_floor", surge=2)
+        assert (await http.post("/v1/zones", json=dear, headers=ops)).status_code == 201
+        quote = (await http.post("/v1/quotes", json=ride, headers=rider)).json()
+        assert quote["surge"] == 2
+        assert quote["fare"]["amount_minor"] > plain["fare"]["amount_minor"]
+        booked = await http.post("/v1/ride-requests", json=ride, headers=rider)
+        assert booked.status_code == 201

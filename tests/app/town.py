@@ -142,7 +142,7 @@ class Town:
         self.archiver = Archiver(transactions, self.live_trips, self.rested, settings.trips)
         distance = trips.MatchedDistance(self.trails, cast(RouteWorkers, self.routes), trips.TrailsHere(self.live))
         billing = BillingPorts(
-            transactions, self.live_trips, distance, trips.CityFares(settings.fares), self.audience
+            transactions, self.live_trips, distance, trips.CityFares(settings.fares, lambda _: 1.0), self.audience
         )  # fmt: skip
         self.billing = Billing(billing, clock, settings.trips)
         people = SqlPeople(self.databases.riders, self.databases.drivers)

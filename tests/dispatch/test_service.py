@@ -8,6 +8,7 @@ import pytest
 from core.clock import rfc3339
 from core.errors import Conflict, Forbidden, InvalidInput, NotFound, TooMany, Unavailable
 from core.events import CabFound, NoCabFound, OfferAccepted, OffersMade, RideRequested, search_ended_id
+from core.geo import LatLng
 from core.money import Money
 from dispatch.model import Quoted, RequestRide
 from dispatch.views import request_body
@@ -498,3 +499,29 @@ async def test_the_request_body_is_the_contracts(world: World) -> None:
     assert await world.desk.get(request.request_id, "rdr_1") == request
     with pytest.raises(NotFound):
         await world.desk.get(request.request_id, "rdr_2")
+
+
+class NoPickups:
+    """Nobody is picked up anywhere."""
+
+    def check_pickup(self, at: LatLng) -> None:
+        raise InvalidInput("nobody is picked up here", code="no_pickup", more={"pickup_points": []})
+
+
+async def test_a_pickup_where_nobody_is_picked_up_is_refused_with_and_without_a_quote(world: World) -> None:
+    world.quotes.quotes["quo_1", "rdr_1"] = Quoted(pickup=CENTRE, dropoff=AIRPORT, fare=Money(10_000, "SEK"))
+    world.pickups = NoPickups()
+    await world.restart()
+    for quote_id in (None, "quo_1"):
+        with pytest.raises(InvalidInput) as refused:
+            await world.ask(quote_id=quote_id)
+        assert refused.value.code == "no_pickup"
+    assert await world.events_of(RideRequested) == []
+
+
+async def test_a_request_made_before_the_zone_was_there_is_still_known_by_its_id(world: World) -> None:
+    first = await world.ask(request_id="req_mine")
+    world.pickups = NoPickups()
+    await world.restart()
+    again = RequestRide(rider_id="rdr_1", pickup=CENTRE, dropoff=AIRPORT, request_id="req_mine")
+    assert await world.desk.request_ride(again) == first

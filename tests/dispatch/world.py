@@ -31,7 +31,7 @@ from dispatch.model import (
     RideRequest,
     SupplyRows,
 )
-from dispatch.ports import Ports, SharedClaims, Store
+from dispatch.ports import PickupRules, Ports, SharedClaims, Store
 from dispatch.searches import ONE_LANE, LaneOf, one_lane
 from dispatch.service import RideDesk
 from maps import segments
@@ -258,6 +258,7 @@ class World:
         self.delivery = FakeDelivery()
         self.quotes = FakeQuotes()
         self.claims: SharedClaims | None = None  # as one process has it
+        self.pickups: PickupRules | None = None
         self.request_ids: list[str] = []
         self.store = self.kind.store
         self._ids = Ids(self.clock, random.Random(5))
@@ -274,6 +275,7 @@ class World:
             self.quotes,
             self.trips.papers,
             self.claims,
+            self.pickups,
         )
         return RideDesk(ports, self.settings, self.clock, self._ids, lane_of=lane_of)
 

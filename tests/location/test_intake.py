@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.geo import LatLng, haversine_m
-from location.area import everywhere
-from location.intake import REASONS, Rules, refuse
+from location.intake import REASONS, Rules, everywhere, refuse
 from location.live import Driver, LiveDrivers
 from location.messages import Position
 from location.model import TrailPoint

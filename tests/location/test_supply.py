@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pytest
-import shapely
-from hypothesis import given
-from hypothesis import strategies as st
 
 from core.errors import InvalidInput, Unavailable
 from location.adapters.memory import MemoryPositions, MemorySupply
-from location.area import ServiceArea
 from location.live import LiveDrivers
 from location.messages import Position
 from location.model import BUSY, ONLINE, LastPosition, SupplyChange
@@ -271,19 +266,3 @@ async def test_a_driver_who_was_on_another_host_goes_on_from_there_and_an_older_
     town.live.restore(LastPosition("drv_1", 90, here + 60_000, 57.8, 11.98, None, None, False, None))
     driver = town.live.driver("drv_1")
     assert (driver.seq, driver.ts, driver.lat, driver.online, driver.placed) == (90, here + 60_000, 57.8, False, False)
-
-
-corners = st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), min_size=3, max_size=8)
-
-
-@given(corners=corners, seed=st.integers(0, 1_000))
-def test_the_raster_of_the_service_area_answers_as_the_polygon(corners: list[tuple[float, float]], seed: int) -> None:
-    polygon = shapely.convex_hull(shapely.MultiPoint(corners)).buffer(0.1)
-    area = ServiceArea(polygon)
-    rng = np.random.default_rng(seed)
-    lng, lat = rng.uniform(-1, 11, 200), rng.uniform(-1, 11, 200)
-    assert [area(a, b) for a, b in zip(lat.tolist(), lng.tolist(), strict=True)] == shapely.intersects_xy(
-        polygon, lng, lat
-    ).tolist()
-    assert not area(-91, 0)
-    assert all(area(b, a) for a, b in polygon.convex_hull.centroid.coords)

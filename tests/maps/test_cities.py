@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,11 +15,12 @@ import pytest
 from cities import bundled_pbf
 from core.errors import BadFile, Conflict, InvalidInput, NotFound, Unavailable
 from core.geo import LatLng
-from maps.cities import City, CityBuild, build_city, list_cities, load_city, show_city
+from maps.cities import City, CityBuild, build_city, load_city
+from maps.cityinfo import list_cities, show_city
 from maps.packs import MANIFEST_FILE, PART_FILES, current_version
 from runtime.home import default_home
 from runtime.settings import MapSettings
-from tests.maps.towns import CORNERS, write_town
+from tests.maps.towns import CORNERS, corner, write_town
 
 pytestmark = pytest.mark.slow
 
@@ -231,8 +233,8 @@ def test_the_service_area_surrounds_the_roads_by_its_margin(gothenburg: City) ->
     assert not gothenburg.inside(np.array([south - 0.05, north + 0.05]), np.array([west - 0.05, east + 0.05])).any()
     northmost = int(roads.point_lat.argmax())
     lat, lng = float(roads.point_lat[northmost]), float(roads.point_lng[northmost])
-    assert gothenburg.contains(LatLng(lat + 0.0040, lng))
-    assert not gothenburg.contains(LatLng(lat + 0.0050, lng))
+    assert gothenburg.zones.contains(lat + 0.0040, lng)
+    assert not gothenburg.zones.contains(lat + 0.0050, lng)
 
 
 @pytest.mark.data
@@ -248,3 +250,49 @@ def test_the_shared_cities_build_and_are_connected(
     city = load_city(name, tmp_path)
     everywhere, here = (city.eta.at_nodes(nodes) for nodes in (np.arange(city.roads.node_count), np.array([0])))
     assert np.isfinite(city.eta.one_to_snapped(here, everywhere).seconds).all()
+
+
+def a_zone(west: float, south: float, ring_closed: bool = True, **properties: Any) -> dict[str, Any]:
+    ring = [[west, south], [west + 0.002, south], [west + 0.002, south + 0.002], [west, south + 0.002], [west, south]]
+    geometry = {"type": "Polygon", "coordinates": [ring if ring_closed else ring[:-1]]}
+    return {
+        "type": "Feature",
+        "properties": {"kind": "surge_floor", "surge": 1.5, "name": "Fair"} | properties,
+        "geometry": geometry,
+    }
+
+
+def write_zones(folder: Path, *features: dict[str, Any]) -> Path:
+    path = folder / "zones.geojson"
+    path.write_bytes(msgspec.json.encode({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+def test_a_pack_has_its_zones(tmp_path: Path) -> None:
+    home, (west, south) = tmp_path / "home", corner(0, 0)
+    area = a_zone(west, south, kind="service_area", name="Town")
+    zones = write_zones(tmp_path, a_zone(west, south), area)
+    build_city(CityBuild("town", write_town(tmp_path), home, zones=zones))
+    zones.unlink()
+    city = load_city("town", home)
+    assert [zone.zone_id for zone in city.pack_zones] == ["zone-1", "zone-2"]
+    assert city.zones.surge_floor(LatLng(south + 0.001, west + 0.001)) == 1.5
+    assert city.inside(np.array([south + 0.001, south + 0.003]), np.full(2, west)).tolist() == [True, False]
+    (city.pack_dir / "zones.geojson").write_text("{}", "utf-8")
+    with pytest.raises(BadFile, match=r"zones\.geojson: the city pack is damaged"):
+        load_city("town", home)
+
+
+@pytest.mark.parametrize(
+    ("feature", "reason"),
+    [
+        (a_zone(11.95, 57.70, ring_closed=False), r"features\[0\]\.geometry\.coordinates\[0\]: is not closed"),
+        (a_zone(57.70, 11.95), "swapped"),
+        (a_zone(18.0, 59.3), "outside the city"),
+    ],
+)
+def test_a_pack_with_a_wrong_zone_is_not_made(tmp_path: Path, feature: dict[str, Any], reason: str) -> None:
+    home = tmp_path / "home"
+    with pytest.raises(BadFile, match=f"zones.geojson: .*{reason}"):
+        build_city(CityBuild("town", write_town(tmp_path), home, zones=write_zones(tmp_path, feature)))
+    assert list_cities(home) == []

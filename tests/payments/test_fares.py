@@ -102,3 +102,8 @@ def test_without_a_quote_the_drive_is_priced() -> None:
 def test_promised_surge_applies_to_what_was_driven_instead() -> None:
     promise = Promise(Money(20_000, "SEK"), 8_000, surge=1.4)
     assert final_fare(TARIFF, promise, Drive(20_000, "matched", 900), 0.2) == fare(TARIFF, 20_000, 900, 1.4)
+
+
+def test_a_trip_without_a_quote_pays_the_surge_of_its_pickup() -> None:
+    assert final_fare(TARIFF, None, Drive(12_000, "raw", 900), 0.2, 1.5) == fare(TARIFF, 12_000, 900, 1.5)
+    assert final_fare(TARIFF, PROMISE, Drive(0, "raw", 900), 0.2, 1.5) == PROMISE.fare

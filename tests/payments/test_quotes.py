@@ -28,13 +28,17 @@ async def nobody_near(_pickup: LatLng) -> float | None:
     return None
 
 
+def no_surge(_pickup: LatLng) -> float:
+    return 1.0
+
+
 async def cab_near(_pickup: LatLng) -> float | None:
     return 95.0
 
 
 @pytest.fixture
 def desk(database: Database, ids: Ids, clock: ManualClock) -> QuoteDesk:
-    ports = QuotePorts(SqlTransactions(database), SqlQuoteReader(database), road, cab_near)
+    ports = QuotePorts(SqlTransactions(database), SqlQuoteReader(database), road, cab_near, no_surge)
     return QuoteDesk(ports, ids, clock, FareSettings())
 
 
@@ -47,8 +51,19 @@ async def test_quote_promises_the_tariff_on_the_road_distance(desk: QuoteDesk, c
 
 
 async def test_no_cab_near_is_no_reason_not_to_quote(database: Database, ids: Ids, clock: ManualClock) -> None:
-    ports = QuotePorts(SqlTransactions(database), SqlQuoteReader(database), road, nobody_near)
+    ports = QuotePorts(SqlTransactions(database), SqlQuoteReader(database), road, nobody_near, no_surge)
     assert (await QuoteDesk(ports, ids, clock, FareSettings()).quote("rdr_1", HAGA, LINNE)).pickup_eta_s is None
+
+
+async def test_a_surge_floor_raises_the_quote(database: Database, ids: Ids, clock: ManualClock) -> None:
+    def floor(pickup: LatLng) -> float:
+        return 1.5 if pickup == HAGA else 1.0
+
+    ports = QuotePorts(SqlTransactions(database), SqlQuoteReader(database), road, cab_near, floor)
+    desk = QuoteDesk(ports, ids, clock, FareSettings())
+    dear, plain = (await desk.quote("rdr_1", HAGA, LINNE)).quote, (await desk.quote("rdr_1", LINNE, HAGA)).quote
+    assert (dear.surge, dear.fare) == (1.5, Money(39_000, "SEK"))
+    assert (plain.surge, plain.fare) == (1.0, Money(26_000, "SEK"))
 
 
 async def test_place_off_the_road_is_refused(desk: QuoteDesk) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from core.clock import Clock
-from core.errors import Conflict, Forbidden, InvalidInput, NotFound, TooMany, Unauthorized, Unavailable
+from core.errors import Conflict, FieldError, Forbidden, InvalidInput, NotFound, TooMany, Unauthorized, Unavailable
 from core.events import Party
 from core.geo import LatLng, haversine_m
 from location.messages import schemas as driver_schemas
@@ -310,6 +310,26 @@ class FakeAnswers:
         self.kept.setdefault(first.scope_key, (first.body_hash, first.answer))
 
 
+class FakeZones:
+    def __init__(self) -> None:
+        self.features: dict[str, Body] = {}
+
+    def shown(self) -> Body:
+        return {"type": "FeatureCollection", "features": list(self.features.values()), "version": len(self.features)}
+
+    async def put(self, geojson: Any) -> Body:
+        if geojson.get("type") != "Feature":
+            raise InvalidInput(
+                "type: must be Feature", code="bad_zone", errors=(FieldError("type", "must be Feature"),)
+            )
+        self.features[geojson["id"]] = geojson
+        return {**self.shown(), "features": [geojson]}
+
+    async def remove(self, zone_id: str) -> None:
+        if self.features.pop(zone_id, None) is None:
+            raise NotFound(f"there is no zone {zone_id}")
+
+
 class Fakes:
     """Every fake, the engine made of them, and tokens for its callers."""
 
@@ -323,7 +343,7 @@ class Fakes:
         self.sessions, self.accounts, self.quotes = FakeSessions(), FakeAccounts(), FakeQuotes()
         self.rides, self.trips, self.cabs = FakeRides(), FakeTrips(), FakeCabs()
         self.rides.keeps_in = self.answers
-        self.city, self.tracks, self.fleet = FakeCity(), FakeTracks(), FakeFleet()
+        self.city, self.tracks, self.fleet, self.zones = FakeCity(), FakeTracks(), FakeFleet(), FakeZones()
         self.clock, self.wall = clock or ManualClock(), wall or SystemClock()
         self.checks: dict[str, Any] = {"sql": self._answers_well, "redis": self._answers_well}
         self._keys = itertools.count()
@@ -348,6 +368,7 @@ class Fakes:
             city=self.city,
             tracks=self.tracks,
             fleet=self.fleet,
+            zones=self.zones,
             readiness=self.checks,
             driver_schemas=driver_schemas(),
         )

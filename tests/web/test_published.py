@@ -92,6 +92,8 @@ async def test_openapi_describes_every_call_its_errors_and_its_security(api: htt
         "/v1/segments",
         "/v1/segments/locate",
         "/v1/eta",
+        "/v1/zones",
+        "/v1/zones/{zone_id}",
         "/v1/map/roads",
         "/v1/config",
         "/v1/messages.json",

@@ -10,6 +10,7 @@ import h3
 import httpx
 import pytest
 
+from core.errors import InvalidInput
 from tests.web.fakes import CENTRE, Fakes, trip_body
 
 Headers = dict[str, str]
@@ -259,3 +260,26 @@ async def test_the_roads_come_small_and_are_not_sent_twice(api: httpx.AsyncClien
     assert (again.status_code, again.content) == (304, b"")
     assert fakes.city.drawn == 1
     assert json.loads(gzip.decompress(gzip.compress(plain.content))) == body
+
+
+def refuse_pickups(fakes: Fakes) -> dict[str, Any]:
+    """Let bookings be refused as in a no-pickup zone; what the answer must carry."""
+    more = {"zone_id": "zon_1", "pickup_points": [{"lat": 57.7, "lng": 11.97, "name": "South gate"}]}
+
+    async def request(_ask: Any) -> Any:
+        raise InvalidInput("nobody is picked up in Square", code="no_pickup", more=more)
+
+    fakes.rides.request = request  # type: ignore[method-assign]
+    return more
+
+
+async def test_a_refused_pickup_comes_with_places_to_be_picked_up(
+    api: httpx.AsyncClient, fakes: Fakes, rider: Headers
+) -> None:
+    more = refuse_pickups(fakes)
+    for headers in (rider, {**rider, "Idempotency-Key": "k"}, {**rider, "Idempotency-Key": "k"}):
+        answer = await api.post("/v1/ride-requests", json=RIDE, headers=headers)
+        assert answer.status_code == 422
+        problem = answer.json()
+        assert problem["code"] == "no_pickup"
+        assert {name: problem[name] for name in more} == more

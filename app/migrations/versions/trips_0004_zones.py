@@ -1,0 +1,36 @@
+"""trips: zones that operators have changed"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.mysql import MEDIUMTEXT
+
+from app.migrations.steps import make_table
+
+revision = "trips_0004"
+down_revision = "trips_0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    make_table(
+        "zones",
+        sa.Column("zone_id", sa.String(length=40), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("feature", sa.Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
+        sa.Column("changed_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("zone_id", name=op.f("pk_zones")),
+    )
+    make_table(
+        "map_versions",
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_map_versions")),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("map_versions")
+    op.drop_table("zones")
