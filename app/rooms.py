@@ -16,12 +16,14 @@ from app.stores import Stores
 from app.wiring import board, edge, rides, trips
 from app.wiring.apps import Alone, Apps, Elsewhere
 from app.wiring.board import Board
+from app.wiring.cabs import Cabs
 from app.wiring.drivers import AccountWatch, Desk, DriverRooms, DriverTokens
 from app.wiring.duty import Duty
 from app.wiring.elsewhere import SocketsHere, TrailsAnywhere, answer_hosts
 from app.wiring.journal import Journal
 from app.wiring.lanes import Lanes
 from app.wiring.people import Cards, LoggedCodes, People, SignIn, StarRatings
+from app.wiring.supply import StoredSupply, SupplyReads
 from core.events import Event, TripCompleted, TripRated, ZonesChanged
 from dispatch.adapters.profiles import SqlProfiles
 from dispatch.adapters.sql import SqlStore
@@ -112,7 +114,8 @@ class _Connector:
         rested = stores.archives.trips
         self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, rested, self.elsewhere)
         self.trails_here = trips.TrailsHere(self.live)
-        self.cabs = edge.Cabs(stores.supply, city, stores.clock, settings)
+        self.reads = SupplyReads(stores.supply, settings)
+        self.cabs = Cabs(self.reads, self.live, city, stores.clock, settings)
 
     def quotes(self) -> QuoteDesk:
         stores, database = self._stores, self._stores.databases.payments
@@ -130,7 +133,7 @@ class _Connector:
         database, promises = stores.databases.trips, trips.Promises(SqlQuoteReader(stores.databases.payments))
         ports = Ports(
             store=SqlStore(database, lambda tx: rides.TripOpener(tx, stores.ids)),
-            supply=rides.StoredSupply(stores.supply, settings.dispatch),
+            supply=StoredSupply(self.reads),
             travel=rides.RoadPickup(self._city),
             profiles=SqlProfiles(database, StarRatings(self.people), stores.clock, settings.dispatch),
             delivery=self.apps,

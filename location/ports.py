@@ -134,8 +134,8 @@ class SupplyStore(Protocol):
         """The segments in which drivers stand."""
         ...
 
-    async def of_driver(self, driver_id: str) -> SupplyRows:
-        """The driver's row; none for a driver who is not in the supply."""
+    async def of_drivers(self, driver_ids: Sequence[str]) -> SupplyRows:
+        """The row of each of these drivers, once; none for one who is not in the supply."""
         ...
 
     async def expire(self, before: float) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import msgspec
 import numpy as np
@@ -17,7 +17,6 @@ from core.geo import LatLng
 from dispatch.model import RequestRide
 from dispatch.service import RideDesk
 from dispatch.views import request_body
-from location.model import BUSY, ONLINE
 from location.ports import SupplyStore, TrailLog
 from maps import segments
 from maps.cities import City
@@ -29,9 +28,7 @@ from trips.model import By
 from trips.service import TripDesk
 from trips.views import trip_body
 from web.auth import party
-from web.ports import Body, FleetSnapshot, Listed, Page, Position, RideAsk, TravelTime
-
-_CAB_RINGS = 3  # of segments around a rider who watches
+from web.ports import Body, FleetSnapshot, Listed, Page, RideAsk, TravelTime
 
 
 class Rides:
@@ -144,50 +141,6 @@ class Quotes:
             "surge": quote.surge,
             "expires_at": rfc3339(quote.expires_at),
         }
-
-
-class Cabs:
-    """web's Cabs, and payments' PickupEta."""
-
-    def __init__(self, store: SupplyStore, city: City, clock: Clock, settings: Settings) -> None:
-        self._store = store
-        self._city = city
-        self._clock = clock
-        self._fresh_s = settings.location.fresh_s
-
-    async def near(self, at: LatLng, limit: int) -> Sequence[Body]:
-        around = [each for ring in segments.rings(segments.segment_of(*at), _CAB_RINGS) for each in ring]
-        rows = await self._store.in_segments(around)
-        age_s = self._clock.now() - rows.seen_at
-        free = np.flatnonzero(((rows.flags & ONLINE) != 0) & ((rows.flags & BUSY) == 0) & (age_s <= self._fresh_s))
-        if not len(free):
-            return []
-        seconds = self._city.eta.to_one(rows.lat[free], rows.lng[free], at).seconds
-        nearest = [row for row in np.argsort(seconds, kind="stable").tolist() if np.isfinite(seconds[row])][:limit]
-        return [
-            {
-                "driver_id": rows.driver_ids[free[row]],
-                "lat": float(rows.lat[free[row]]),
-                "lng": float(rows.lng[free[row]]),
-                "heading": None if np.isnan(rows.heading[free[row]]) else float(rows.heading[free[row]]),
-                "eta_s": round(float(seconds[row]), 1),
-                "age_s": round(max(0.0, float(age_s[free[row]])), 1),
-            }
-            for row in nearest
-        ]
-
-    async def __call__(self, pickup: LatLng) -> float | None:
-        """Road seconds of the nearest free cab; None when none is near."""
-        cabs = await self.near(pickup, 1)
-        return None if not cabs else float(cabs[0]["eta_s"])
-
-    async def position(self, driver_id: str) -> Position | None:
-        rows = await self._store.of_driver(driver_id)
-        if not rows.driver_ids:
-            return None
-        heading, age_s = float(rows.heading[0]), self._clock.now() - float(rows.seen_at[0])
-        place = LatLng(float(rows.lat[0]), float(rows.lng[0]))
-        return Position(place, 0.0 if np.isnan(heading) else heading, max(0.0, age_s))
 
 
 class CityMap:

@@ -56,9 +56,9 @@ class MemorySupply:
         """The segments in which drivers stand."""
         return list(self._members)
 
-    async def of_driver(self, driver_id: str) -> SupplyRows:
-        """The driver's row, or none."""
-        return self._of([driver_id] if self._held.get(driver_id, (0, 0))[1] else [])
+    async def of_drivers(self, driver_ids: Sequence[str]) -> SupplyRows:
+        """The drivers' rows."""
+        return self._of([each for each in dict.fromkeys(driver_ids) if self._held.get(each, (0, 0))[1]])
 
     async def expire(self, before: float) -> list[str]:
         """Take out drivers last seen before this time."""
