@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 import psutil
 import sqlalchemy as sa
 
-from app.wiring.rides import road_leg
 from benchmarks.harness import CannotRun, fail
 from benchmarks.packs import HOME, city_of
 from benchmarks.pgbench import TABLES
@@ -61,10 +61,12 @@ def places(say: Callable[[str], None]) -> list[LatLng]:
         north, east = (rng.uniform(-1, 1) * WITHIN_M / _METRES_PER_DEGREE for _ in range(2))
         lng = centre.lng + east / math.cos(math.radians(centre.lat))
         place = LatLng(round(centre.lat + north, 6), round(lng, 6))
-        with contextlib.suppress(InvalidInput):  # in the water, or in a yard without a way out
-            road_leg(city, place, centre)
-            road_leg(city, centre, place)
-            found.append(place)
+        with contextlib.suppress(InvalidInput):  # in the water
+            ways = (
+                city.eta.to_one(np.array([a.lat]), np.array([a.lng]), b) for a, b in ((place, centre), (centre, place))
+            )
+            if all(np.isfinite(way.seconds[0]) for way in ways):
+                found.append(place)
     return found
 
 
