@@ -75,7 +75,7 @@ async def once(
     body_hash = hashlib.sha256(body).hexdigest()
     identity = caller(request)
     who = f"{identity.scope}\n{identity.subject}" if identity else "nobody"
-    scope_key = hashlib.sha256(f"{who}\n{request.method} {request.url.path}\n{key}".encode()).hexdigest()
+    scope_key = hashlib.sha256(f"{who}\n{request.method} {request.scope['path']}\n{key}".encode()).hexdigest()
     lock = edge.locks.take(scope_key)
     try:
         async with lock:

@@ -21,7 +21,7 @@ from dispatch.model import Booking
 from runtime.answers import KEY_KEPT
 from runtime.gather import Gather
 from runtime.idempotency import answer_row, answers, unique_answer
-from runtime.sql import Database, Transaction, event_row, outbox, padded, unique
+from runtime.sql import Database, Transaction, among, event_row, outbox, unique
 
 # PostgreSQL does all of it in one statement, and so in one trip: rows come as JSON, whose names are the columns'
 _IN_ONE = """
@@ -102,13 +102,14 @@ class SqlBookings:
     async def _against(self, bookings: Sequence[Booking]) -> Sequence[HexcabError | None]:
         """What stands against each booking, as far as can be seen."""
         columns = ride_requests.c
-        riders = columns.open_rider.in_(padded([booking.request.rider_id for booking in bookings]))
-        ids = columns.request_id.in_(padded([booking.request.request_id for booking in bookings]))
+        kind = self._database.kind
+        riders = among(columns.open_rider, [booking.request.rider_id for booking in bookings], kind)
+        ids = among(columns.request_id, [booking.request.request_id for booking in bookings], kind)
         keys = [booking.answer.scope_key for booking in bookings if booking.answer is not None]
         async with self._database.reading() as connection:
             query = sa.select(columns.open_rider, columns.request_id).where(riders | ids)
             rows = (await connection.execute(query)).all()
-            asked = sa.select(answers.c.scope_key).where(answers.c.scope_key.in_(padded(keys)))
+            asked = sa.select(answers.c.scope_key).where(among(answers.c.scope_key, keys, kind))
             kept = set((await connection.execute(asked)).scalars()) if keys else set()
         busy, taken = {row.open_rider for row in rows}, {row.request_id for row in rows}
         outcomes: list[HexcabError | None] = []
