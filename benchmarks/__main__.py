@@ -13,6 +13,7 @@ import msgspec
 from benchmarks import harness, report
 
 BENCHMARKS = {
+    "book": "bookings on PostgreSQL, beside pgbench running their own transaction; and the wait for an offer",
     "eta": "30 drivers to one rider, pairs and new weights on whole cities, beside Valhalla's matrix",
     "ingest": "drivers' pings through the gateway, beside a C floor and a plain FastAPI handler",
     "nearest": "the ten nearest of 100k and 1M drivers, beside Redis GEOSEARCH and scipy's cKDTree",

@@ -63,6 +63,8 @@ def log_to(stream: IO[str], level: str) -> logging.Handler:
 
     The audit log does not follow the level: who looked at what is always kept.
     """
+    # nothing of this is shown, and each line would find it out
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
