@@ -30,9 +30,11 @@ from dispatch.adapters.sql import SqlStore
 from dispatch.ports import Ports
 from dispatch.searches import SEARCH_EVENTS
 from dispatch.service import RideDesk
+from location.adapters.sql import SqlQueues
 from location.gateway import Gateway, GatewayParts
 from location.live import LiveDrivers
 from location.messages import schemas
+from location.queues import QueueParts
 from location.supply import Supply
 from maps.adapters.sql import SqlZones
 from maps.cities import City
@@ -99,6 +101,7 @@ class _Connector:
         self.apps = Apps(self.hub, self.elsewhere)
         self.board = Board()
         self.zones = ZoneDesk(city, SqlZones(stores.databases.trips), stores.ids, stores.clock, settings.maps)
+        self.queues = SqlQueues(stores.databases.trips)
         self.live = LiveDrivers()
         stores.redis.on_loss(self.live.tell_again)
         self.supply = Supply(
@@ -140,6 +143,7 @@ class _Connector:
             quotes=rides.Prices(quotes, self._city, self.zones, settings.fares),
             papers=rides.Papers(Cards(self.people), promises),
             pickups=self.zones,
+            queues=rides.AirportQueues(self.zones, self.queues, stores.supply),
             claims=stores.claims,
         )
         partitions = stores.bus.partitions
@@ -189,6 +193,7 @@ class _Connector:
             settings=self._settings.location,
             segment_of=segment_of,
             inside=self.zones.contains,
+            queues=QueueParts(self.zones.queue_at, self.queues),
             roll=self._link.roll.of("driver") if self._link else None,
         )
         gateway = Gateway(parts, self._settings.web.host, self._settings.web.gateway_port)

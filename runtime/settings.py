@@ -49,6 +49,10 @@ class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     complete_wait_s: float = 2.0  # wall time that the end of a trip waits for the log to take its pings
     last_position_wait_s: float = 1.0  # wall time that a welcome waits for the log's last position of the driver
     purge_every_s: float = 600.0
+    queue_exit_pings: int = 3  # in a row outside an airport queue's zone, until the driver's place is lost
+    queue_keep_s: float = 600.0  # a driver silent for longer loses the place in an airport queue
+    queue_tick_s: float = 1.0  # wall time between writes of the places in airport queues, and telling them
+    queue_batch: int = 1_000  # drivers of whom a tick finds earlier places; and places that drivers are told of
     expire_every_s: float = 1.0  # how often silent drivers are taken out of the supply
     max_commands: int = 32  # of one driver, waiting for their turn
     close_grace_s: float = 1.0  # wall time for a client to answer a close before it is cut off
@@ -83,6 +87,7 @@ class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     acceptance_window: int = 50  # answered offers that count
     profile_cache_s: float = 30.0
     profile_cache_max: int = 50_000
+    queue_heads: int = 16  # drivers of an airport queue who are looked at for a pickup there
     min_rings: int = 1  # the nearest cab may be just across the border of the pickup's segment
     max_looks: int = 3  # looks in a row when the chosen drivers were taken meanwhile
     delivery_timeout_s: float = 2.0  # wall time for handing one offer to a driver's gateway

@@ -31,7 +31,7 @@ from dispatch.model import (
     RideRequest,
     SupplyRows,
 )
-from dispatch.ports import PickupRules, Ports, SharedClaims, Store
+from dispatch.ports import DriverQueues, PickupRules, Ports, SharedClaims, Store
 from dispatch.searches import ONE_LANE, LaneOf, one_lane
 from dispatch.service import RideDesk
 from maps import segments
@@ -259,6 +259,7 @@ class World:
         self.quotes = FakeQuotes()
         self.claims: SharedClaims | None = None  # as one process has it
         self.pickups: PickupRules | None = None
+        self.queues: DriverQueues | None = None
         self.request_ids: list[str] = []
         self.store = self.kind.store
         self._ids = Ids(self.clock, random.Random(5))
@@ -276,6 +277,7 @@ class World:
             self.trips.papers,
             self.claims,
             self.pickups,
+            self.queues,
         )
         return RideDesk(ports, self.settings, self.clock, self._ids, lane_of=lane_of)
 
