@@ -141,9 +141,10 @@ class Gateway:
 
     def counts(self) -> Counts:
         """What has happened so far, for the metrics."""
-        traffic = self._traffic
+        traffic, silent_since = self._traffic, self._clock.now() - self._settings.fresh_s
         return Counts(
             connections=len(self._presence),
+            stale=sum(each.driver.online and each.driver.seen_at < silent_since for each in self._presence),
             pings_accepted=self._path.accepted,
             pings_dropped=dict(self._path.dropped),
             pings_waiting=len(self._writer),

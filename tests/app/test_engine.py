@@ -368,3 +368,23 @@ async def test_drivers_wait_in_line_at_the_airport_and_keep_their_places_over_a_
                 await early.say("accept", offer_id=offer["offer_id"])
                 assert (await early.hear("queue", zone_id="air", position=None))["length"] is None
                 assert (await late.hear("queue", position=1))["length"] == 1
+
+
+async def test_a_closed_street_makes_ways_longer_until_it_is_opened(tmp_path: Path, gothenburg: City) -> None:
+    pickup, dropoff = places_of(gothenburg)
+    ride = {"rider_id": "rdr_1", "pickup": pickup._asdict(), "dropoff": dropoff._asdict()}
+    path = gothenburg.paths.path(pickup, dropoff)
+    middle = len(path.lat) // 2
+    here = LatLng(float(path.lat[middle]), float(path.lng[middle]))
+    feature = _zone_around(here)
+    async with engine_on(tmp_path / "d", gothenburg) as (engine, _), httpx.AsyncClient(base_url=engine.url) as http:
+        ops = {"Authorization": f"Bearer {engine.mint('ops', 'ops_1')}"}
+        rider = {"Authorization": f"Bearer {engine.mint('rider', 'rdr_1')}"}
+        before = (await http.post("/v1/quotes", json=ride, headers=rider)).json()["duration_s"]
+        made = await http.post("/v1/roads/closures", json=feature, headers=ops)
+        assert made.status_code == 201, made.text
+        (closure,) = made.json()["features"]
+        assert closure["properties"]["edges"] > 0
+        assert (await http.post("/v1/quotes", json=ride, headers=rider)).json()["duration_s"] > before
+        assert (await http.delete(f"/v1/roads/closures/{closure['id']}", headers=ops)).status_code == 204
+        assert (await http.post("/v1/quotes", json=ride, headers=rider)).json()["duration_s"] == before

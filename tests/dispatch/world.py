@@ -76,12 +76,14 @@ class FakeSupply:
         self._clock = clock
 
     def add(self, driver: str, place: LatLng, **fields: Any) -> None:
-        self.drivers[driver] = {"driver": driver, "lat": place.lat, "lng": place.lng, "flags": ONLINE, **fields}
+        idle_since = self._clock.now() - 60
+        row = {"driver": driver, "lat": place.lat, "lng": place.lng, "flags": ONLINE, "idle_since": idle_since}
+        self.drivers[driver] = row | fields
 
     async def in_segments(self, wanted: Sequence[int]) -> SupplyRows:
         await asyncio.sleep(0)
         inside = [
-            {"seen_at": self._clock.now(), "idle_since": self._clock.now() - 60, **driver}
+            {"seen_at": self._clock.now(), **driver}
             for driver in self.drivers.values()
             if segments.segment_of(driver["lat"], driver["lng"]) in set(wanted)
         ]

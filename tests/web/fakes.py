@@ -112,9 +112,14 @@ class FakeRides:
         self.answered_elsewhere: StoredAnswer | None = None  # before it is
 
     async def request(self, ask: RideAsk) -> Body:
+        before, asked = dict(self.requests), len(self.asks)
         body = await self._request(ask)
-        if self.keeps_in is not None and ask.answer is not None:
+        if len(self.asks) > asked and self.keeps_in is not None and ask.answer is not None:
             first = ask.answer(body)
+            if first.scope_key in self.keeps_in.kept:  # then nothing happens
+                self.requests = before
+                del self.asks[asked:]
+                raise Conflict("answered before", code=KEY_KEPT)
             kept = self.answered_elsewhere or first.answer
             self.keeps_in.kept[first.scope_key] = (first.body_hash, kept)
             if kept is not first.answer:
@@ -305,6 +310,12 @@ class FakeAnswers:
         self.kept.setdefault(first.scope_key, (first.body_hash, first.answer))
 
 
+class FakeRoads:
+    async def conditions(self, state: str | None) -> Body:
+        feature = {"type": "Feature", "id": "1", "geometry": None, "properties": {"state": state}}
+        return {"type": "FeatureCollection", "features": [feature]}
+
+
 class FakeZones:
     def __init__(self) -> None:
         self.features: dict[str, Body] = {}
@@ -337,7 +348,9 @@ class Fakes:
         self.hub = Hub(self.settings.web.max_watchers)
         self.sessions, self.accounts, self.quotes = FakeSessions(), FakeAccounts(), FakeQuotes()
         self.rides, self.trips, self.cabs = FakeRides(), FakeTrips(), FakeCabs()
-        self.city, self.tracks, self.fleet, self.zones = FakeCity(), FakeTracks(), FakeFleet(), FakeZones()
+        self.rides.keeps_in = self.answers
+        self.city, self.tracks, self.fleet = FakeCity(), FakeTracks(), FakeFleet()
+        self.zones, self.closures = FakeZones(), FakeZones()
         self.clock, self.wall = clock or ManualClock(), wall or SystemClock()
         self.checks: dict[str, Any] = {"sql": self._answers_well, "redis": self._answers_well}
         self._keys = itertools.count()
@@ -363,6 +376,8 @@ class Fakes:
             tracks=self.tracks,
             fleet=self.fleet,
             zones=self.zones,
+            closures=self.closures,
+            roads=FakeRoads(),
             readiness=self.checks,
             driver_schemas=driver_schemas(),
         )
