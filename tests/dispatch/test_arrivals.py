@@ -11,7 +11,7 @@ from core.errors import Unavailable
 from core.geo import LatLng
 from dispatch.model import RideRequest, SupplyRows
 from tests.dispatch.conftest import MakeWorld
-from tests.dispatch.world import CENTRE, ON_TRIP, FakeSupply, World, north_of
+from tests.dispatch.world import CENTRE, ON_TRIP, FakeSupply, World, north_of, supply_rows
 
 LIMIT_S = 2.0  # `retry_s`: how soon a search without arrivals would look again
 
@@ -159,6 +159,24 @@ async def test_searches_who_cannot_use_a_driver_pass_the_turn_on_at_once(make_wo
     world.drivers("a")
     await world.advance(LIMIT_S)
     assert await world.by_driver(suited) == {"a": "open"}
+
+
+async def test_somebody_whom_a_look_does_not_see_wakes_it_now_and_then_and_not_with_every_reading(
+    make_world: MakeWorld,
+) -> None:
+    world = await counting(await make_world(min_rings=0, max_rings=2))
+    await ask_all(world, 1)
+    by_segment = supply(world).by_segment
+
+    async def with_a_ghost(wanted: Sequence[int]) -> dict[int, SupplyRows]:
+        row = {"driver": "ghost", "lat": CENTRE.lat, "lng": CENTRE.lng, "seen_at": world.clock.now()}
+        return {**await by_segment(wanted), wanted[0]: supply_rows([row])}
+
+    supply(world).by_segment = with_a_ghost  # type: ignore[method-assign]
+    looks = supply(world).looks
+    await world.advance(30)
+    rings = 3
+    assert 0 < supply(world).looks - looks <= 2 * rings * (1 + 30 / world.settings.dispatch.look_again_s)
 
 
 async def test_drivers_near_who_cannot_take_it_are_looked_at_again_now_and_then(make_world: MakeWorld) -> None:
