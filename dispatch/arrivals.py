@@ -166,7 +166,7 @@ class Arrivals:
             for watch in some:
                 watch.search.arrived()
             with contextlib.suppress(TimeoutError):  # one that hangs must not keep the others from their turn
-                async with asyncio.timeout(self._settings.close_timeout_s):
+                async with asyncio.timeout(self._settings.arrivals_turn_s):
                     for watch in some:
                         await watch.search.rested()
 

@@ -161,6 +161,26 @@ async def test_searches_who_cannot_use_a_driver_pass_the_turn_on_at_once(make_wo
     assert await world.by_driver(suited) == {"a": "open"}
 
 
+async def test_a_search_that_hangs_does_not_keep_the_others_from_their_turn(make_world: MakeWorld) -> None:
+    world = await counting(await make_world(arrivals_at_once=1, arrivals_turn_s=0.01))
+    _, second = await ask_all(world, 2)
+    deliver, never = world.delivery.deliver, asyncio.Event()
+
+    async def hang_on_a(driver_id: str, message: dict[str, object]) -> bool:
+        if driver_id == "a":
+            await never.wait()
+        return await deliver(driver_id, message)
+
+    world.delivery.deliver = hang_on_a  # type: ignore[method-assign]
+    world.drivers("a", "b")
+    await world.clock.advance(1, settle_s=0)
+    async with asyncio.timeout(5):
+        while await world.by_driver(second) != {"b": "open"}:
+            await asyncio.sleep(0.005)
+    never.set()
+    await world.settled()
+
+
 async def test_somebody_whom_a_look_does_not_see_wakes_it_now_and_then_and_not_with_every_reading(
     make_world: MakeWorld,
 ) -> None:
