@@ -10,6 +10,7 @@ import pytest
 from core.errors import Unavailable
 from core.geo import LatLng
 from dispatch.model import RideRequest, SupplyRows
+from maps.segments import segment_of
 from tests.dispatch.conftest import MakeWorld
 from tests.dispatch.world import CENTRE, ON_TRIP, FakeSupply, World, north_of, supply_rows
 
@@ -200,13 +201,17 @@ async def test_somebody_whom_a_look_does_not_see_wakes_it_now_and_then_and_not_w
 
 
 async def test_drivers_near_who_cannot_take_it_are_looked_at_again_now_and_then(make_world: MakeWorld) -> None:
-    world = await counting(await make_world(max_pickup_eta_s=20))
-    world.supply.add("a", north_of(CENTRE, 300))
+    world = await counting(await make_world(max_pickup_eta_s=27))
+    before, after = north_of(CENTRE, 300), north_of(CENTRE, 250)
+    assert segment_of(*before) == segment_of(*after), "so that coming nearer is no news"
+    world.supply.add("a", before)
     request = await world.ask()
     await world.advance(5)
     assert await world.by_driver(request) == {}
-    world.supply.drivers["a"]["lat"] = north_of(CENTRE, 100).lat  # nearer, in the same segment: no news
-    await world.advance(world.settings.dispatch.look_again_s)
+    world.supply.drivers["a"]["lat"] = after.lat
+    await world.advance(5)
+    assert await world.by_driver(request) == {}
+    await world.advance(world.settings.dispatch.look_again_s - 5)
     assert await world.by_driver(request) == {"a": "open"}
 
 
