@@ -162,6 +162,23 @@ async def test_searches_who_cannot_use_a_driver_pass_the_turn_on_at_once(make_wo
     assert await world.by_driver(suited) == {"a": "open"}
 
 
+async def test_drivers_of_another_class_and_who_said_no_wake_nobody(world: World) -> None:
+    van = await world.ask("rdr_van", vehicle_class="van", rider_class="premium")
+    world.drivers("a")
+    request = await world.ask("rdr_1", rider_class="premium")
+    await world.desk.decline("a", (await world.offer_to(request, "a")).offer_id, None)
+    await world.settled()
+    looks = supply(world).looks
+    for metres in (500, 2_500, 5_000):
+        await world.advance(10)
+        world.supply.add("a", north_of(CENTRE, metres))
+    assert supply(world).looks == looks
+    await world.desk.cancel(request.request_id, None)
+    world.supply.add("b", north_of(CENTRE, 300), vehicle_class="van")
+    await world.advance(LIMIT_S)
+    assert await world.by_driver(van) == {"b": "open"}
+
+
 async def test_a_search_that_hangs_does_not_keep_the_others_from_their_turn(make_world: MakeWorld) -> None:
     world = await counting(await make_world(arrivals_at_once=1, arrivals_turn_s=0.01))
     _, second = await ask_all(world, 2)
