@@ -60,6 +60,13 @@ class SimulatedCity(Protocol):
         """The managed segment of each point, shape (n,)."""
         ...
 
+    def node_points(self, numbers: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Latitudes and longitudes of the junctions with these numbers (n,); NaN where there is no such junction.
+
+        Raises InvalidInput no_node_numbers for a city whose junctions have none.
+        """
+        ...
+
     def road_points(self) -> tuple[FloatArray, FloatArray]:
         """Points on the city's roads, latitudes and longitudes of shape (m,)."""
         ...
