@@ -24,18 +24,24 @@ from app.wiring.journal import Journal
 from app.wiring.lanes import Lanes
 from app.wiring.people import Cards, LoggedCodes, People, SignIn, StarRatings
 from app.wiring.supply import StoredSupply, SupplyReads
-from core.events import Event, TripCompleted, TripRated, ZonesChanged
+from app.wiring.traffic import TripsDriven
+from core.events import ClosuresChanged, Event, TripCompleted, TripRated, ZonesChanged
 from dispatch.adapters.profiles import SqlProfiles
 from dispatch.adapters.sql import SqlStore
 from dispatch.ports import Ports
 from dispatch.searches import SEARCH_EVENTS
 from dispatch.service import RideDesk
+from location.adapters.sql import SqlQueues
 from location.gateway import Gateway, GatewayParts
 from location.live import LiveDrivers
 from location.messages import schemas
+from location.queues import QueueParts
 from location.supply import Supply
+from maps.adapters.roads import SqlClosures, SqlTraffic
 from maps.adapters.sql import SqlZones
 from maps.cities import City
+from maps.learner import LearnerPorts, TrafficLearner
+from maps.roaddesk import RoadDesk
 from maps.segments import region_of, segment_of
 from maps.zonedesk import ZoneDesk
 from payments.adapters.sql import SqlQuoteReader
@@ -44,6 +50,7 @@ from payments.quotes import QuoteDesk, QuotePorts
 from runtime.auth import Tokens
 from runtime.idempotency import IdempotencyStore
 from runtime.kafka.topics import partition_of
+from runtime.lease import Lease
 from runtime.settings import Settings
 from trips.adapters.sql import SqlLiveTrips
 from trips.adapters.sql import SqlTransactions as TripTransactions
@@ -73,15 +80,18 @@ class Rooms:
     live: LiveDrivers
     live_trips: LiveTrips
     zones: ZoneDesk
+    roads: RoadDesk
+    learner: TrafficLearner
     board_group: str  # of this host alone, like the next one
-    zones_group: str
+    maps_group: str
 
     async def prepare(self) -> None:
-        """Know the zones, and show again which trips are under way.
+        """Know the zones and the times of the roads, and show again which trips are under way.
 
         What keeps a driver busy is read when the driver connects.
         """
         await self.zones.refresh()
+        await self.roads.refresh()
         self.board.begin(await self.live_trips.active())
 
 
@@ -99,6 +109,10 @@ class _Connector:
         self.apps = Apps(self.hub, self.elsewhere)
         self.board = Board()
         self.zones = ZoneDesk(city, SqlZones(stores.databases.trips), stores.ids, stores.clock, settings.maps)
+        self.queues = SqlQueues(stores.databases.trips)
+        self.times = SqlTraffic(stores.databases.trips)
+        kept = SqlClosures(stores.databases.trips), self.times
+        self.roads = RoadDesk(city, kept, stores.ids, stores.clock, settings)
         self.live = LiveDrivers()
         stores.redis.on_loss(self.live.tell_again)
         self.supply = Supply(
@@ -140,6 +154,7 @@ class _Connector:
             quotes=rides.Prices(quotes, self._city, self.zones, settings.fares),
             papers=rides.Papers(Cards(self.people), promises),
             pickups=self.zones,
+            queues=rides.AirportQueues(self.zones, self.queues, stores.supply),
             claims=stores.claims,
         )
         partitions = stores.bus.partitions
@@ -165,6 +180,16 @@ class _Connector:
         ports = BillingPorts(self.transactions, self.live_trips, distance, fares, self.audience)
         return Billing(ports, self._stores.clock, self._settings.trips)
 
+    def learner(self) -> TrafficLearner:
+        stores = self._stores
+        ports = LearnerPorts(
+            driving=TripsDriven(self.live_trips, stores.archives.trails),
+            trace=stores.routes.trace,
+            store=self.times,
+            lease=Lease(stores.databases.trips, "traffic", stores.owner),
+        )
+        return TrafficLearner(self._city, ports, stores.clock, self._settings.traffic)
+
     def riders(self) -> RiderDesk:
         return RiderDesk(self.rider_work, self.people, self._stores.ids, self._stores.clock)
 
@@ -189,6 +214,7 @@ class _Connector:
             settings=self._settings.location,
             segment_of=segment_of,
             inside=self.zones.contains,
+            queues=QueueParts(self.zones.queue_at, self.queues),
             roll=self._link.roll.of("driver") if self._link else None,
         )
         gateway = Gateway(parts, self._settings.web.host, self._settings.web.gateway_port)
@@ -207,14 +233,15 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
     if link is not None:
         answer_hosts(link.server, SocketsHere(made.apps, gateway), made.audience, watch, made.trails_here)
     bus, here = stores.bus, f".{link.host.id}" if link else ""
-    board_group, zones_group = f"board{here}", f"zones{here}"
+    board_group, maps_group = f"board{here}", f"maps{here}"
     bus.subscribe("dispatch", SEARCH_EVENTS, ride_desk.searches.heard)
     bus.share("dispatch", Lanes(ride_desk.searches))
     bus.subscribe("audience", trips.TRIP_EVENTS, made.audience.handle)
     bus.subscribe("billing", [TripCompleted], billing.handle)
     bus.subscribe("ratings", [TripRated], RatingDesk(made.rider_work, made.driver_work).handle)
     bus.subscribe(board_group, board.EVENTS, made.board.heard, from_now=True)
-    bus.subscribe(zones_group, [ZonesChanged], made.zones.heard, from_now=True)
+    bus.subscribe(maps_group, [ZonesChanged], made.zones.heard, from_now=True)
+    bus.subscribe(maps_group, [ClosuresChanged], made.roads.heard, from_now=True)
     bus.subscribe("journal", [Event], Journal(stores.metrics).note)
     answers = IdempotencyStore(stores.databases.trips, stores.clock, settings.runtime)
     engine = Engine(
@@ -233,6 +260,8 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         tracks=edge.Tracks(stores.archives.trails, stores.clock, settings),
         fleet=edge.Fleet(stores.supply, ride_desk, made.board),
         zones=made.zones,
+        closures=made.roads,
+        roads=made.roads,
         readiness=readiness(stores),
         driver_schemas=schemas(),
         gateway_port=lambda: gateway.port,
@@ -253,6 +282,8 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         live=made.live,
         live_trips=made.live_trips,
         zones=made.zones,
+        roads=made.roads,
+        learner=made.learner(),
         board_group=board_group,
-        zones_group=zones_group,
+        maps_group=maps_group,
     )

@@ -19,6 +19,7 @@ BENCHMARKS = {
     "nearest": "the ten nearest of 100k and 1M drivers, beside Redis GEOSEARCH and scipy's cKDTree",
     "searches": "1,500 searches while no driver is near: what waiting costs, and how soon a driver is found",
     "soak": "drivers, riders and a fault a minute: is anything lost, does memory grow, how long until an offer",
+    "traffic": "travel times learned from pings and from trips alone, tested on later and on other trips",
     "zones": "which zone each of a million places is in, beside shapely alone",
     "simulate": "a day of Manhattan's trips in virtual time, beside ridepy",
 }

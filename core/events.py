@@ -167,6 +167,17 @@ class ZonesChanged(Event, frozen=True, kw_only=True):
         return "zones"
 
 
+class ClosuresChanged(Event, frozen=True, kw_only=True):
+    """An operator has closed or opened streets; `version` is that of the table of closures afterwards."""
+
+    version: int
+    region: str = ""
+
+    @property
+    def key(self) -> str:
+        return "closures"
+
+
 AnyEvent = (
     RideRequested
     | OffersMade
@@ -182,6 +193,7 @@ AnyEvent = (
     | FareFixed
     | TripRated
     | ZonesChanged
+    | ClosuresChanged
 )
 
 

@@ -41,7 +41,9 @@ class Lookout:
             tried={offer.driver_id: rules.ask_again_after(offer, self._settings.retry_s) for offer in offers},
             free=free,
         )
-        listed = await self._around(request, ask)
+        line = await self._line(request)
+        ask = dataclasses.replace(ask, line={driver: place for place, driver in enumerate(line.driver.tolist(), 1)})
+        listed = await self._around(request, ask, line)
         travel, profiles = await self._reach(request, listed.rows)
         # others may have chosen while this search waited for roads and profiles
         return decide(dataclasses.replace(ask, taken=self.claims.held(ask.now)), listed, travel, profiles, self._policy)
@@ -50,13 +52,21 @@ class Lookout:
         """Every segment that a look from the segment of this name reads at most, the nearest first."""
         return [each for ring in rings_around(segments.parse(segment), self._settings) for each in ring]
 
-    async def _around(self, request: RideRequest, ask: Ask) -> Shortlist:
-        """Rings of neighbouring segments outward until there are enough candidates."""
+    async def _line(self, request: RideRequest) -> SupplyRows:
+        """Who waits in line for pickups at this place, in order."""
+        if self._ports.queues is None:
+            return SupplyRows.join(())
+        return await self._ports.queues.first(request.pickup, self._settings.queue_heads)
+
+    async def _around(self, request: RideRequest, ask: Ask, line: SupplyRows) -> Shortlist:
+        """Who waits in line, and rings of neighbouring segments outward until there are enough candidates."""
         parts: list[SupplyRows] = []
         elsewhere: set[str] = set()
         listed = shortlist(SupplyRows.join(()), ask, self._policy)
         for ring in rings_around(segments.parse(request.segment), self._settings):
             rows = await self._ports.supply.in_segments(ring)
+            if not parts:
+                rows = SupplyRows.join([line, rows])
             if len(rows) == 0:
                 continue
             parts.append(rows)

@@ -16,14 +16,15 @@ from web.ports import (
     Cabs,
     Check,
     CityMap,
+    Drawn,
     Fleet,
     IdempotencyStore,
     Quotes,
     Rides,
+    Roads,
     Sessions,
     Tracks,
     Trips,
-    Zones,
 )
 
 
@@ -54,7 +55,9 @@ class Engine:
     city: CityMap
     tracks: Tracks
     fleet: Fleet
-    zones: Zones
+    zones: Drawn
+    closures: Drawn
+    roads: Roads
     readiness: Mapping[str, Check]
     driver_schemas: Body  # JSON Schema of the driver gateway's messages
     gateway_port: Callable[[], int] | None = None  # where drivers' sockets are; None: at settings.web.gateway_port

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from app.wiring.supply import searchable
 from core.errors import InvalidInput
 from core.geo import FloatArray, LatLng
 from core.ids import Ids
 from core.money import Money
 from dispatch import model as dispatch
+from location.ports import QueueStore, SupplyStore
 from maps.cities import City
 from maps.zonedesk import ZoneDesk
 from payments.fares import fare, tariff_of
@@ -19,6 +21,27 @@ from runtime.sql import Transaction
 from trips.adapters.sql import SqlTripBook
 from trips.model import NewTrip, TripPapers
 from trips.ports import DriverCards, Quotes
+
+
+class AirportQueues:
+    """dispatch's DriverQueues: the zones of the city, the places that gateways keep, and where those drivers are."""
+
+    def __init__(self, zones: ZoneDesk, places: QueueStore, supply: SupplyStore) -> None:
+        self._zones = zones
+        self._places = places
+        self._supply = supply
+
+    def at(self, pickup: LatLng) -> bool:
+        return self._zones.queue_at(*pickup) is not None
+
+    async def first(self, pickup: LatLng, limit: int) -> dispatch.SupplyRows:
+        zone_id = self._zones.queue_at(*pickup)
+        line = [] if zone_id is None else await self._places.first(zone_id, limit)
+        if not line:
+            return dispatch.SupplyRows.join(())
+        found = await self._supply.of_drivers(line)
+        place = {driver_id: number for number, driver_id in enumerate(found.driver_ids)}
+        return searchable(found.take([place[driver_id] for driver_id in line if driver_id in place]))
 
 
 class RoadPickup:

@@ -36,17 +36,21 @@ class Reading:
     @cached_property
     def for_searches(self) -> dispatch.SupplyRows:
         """The rows (n,) as dispatch has them."""
-        rows = self.rows
-        return dispatch.SupplyRows(
-            driver=np.array(rows.driver_ids, dtype=np.str_),
-            lat=rows.lat,
-            lng=rows.lng,
-            seen_at=rows.seen_at,
-            idle_since=rows.idle_since,
-            flags=rows.flags.astype(np.int64),
-            vehicle_class=np.array(rows.vehicle, dtype=np.str_),
-            seats=np.zeros(len(rows.driver_ids), dtype=np.int64),  # riders cannot ask for seats yet
-        )
+        return searchable(self.rows)
+
+
+def searchable(rows: SupplyRows) -> dispatch.SupplyRows:
+    """The rows (n,) as dispatch has them."""
+    return dispatch.SupplyRows(
+        driver=np.array(rows.driver_ids, dtype=np.str_),
+        lat=rows.lat,
+        lng=rows.lng,
+        seen_at=rows.seen_at,
+        idle_since=rows.idle_since,
+        flags=rows.flags.astype(np.int64),
+        vehicle_class=np.array(rows.vehicle, dtype=np.str_),
+        seats=np.zeros(len(rows.driver_ids), dtype=np.int64),  # riders cannot ask for seats yet
+    )
 
 
 class SupplyReads:

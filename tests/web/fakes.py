@@ -310,6 +310,12 @@ class FakeAnswers:
         self.kept.setdefault(first.scope_key, (first.body_hash, first.answer))
 
 
+class FakeRoads:
+    async def conditions(self, state: str | None) -> Body:
+        feature = {"type": "Feature", "id": "1", "geometry": None, "properties": {"state": state}}
+        return {"type": "FeatureCollection", "features": [feature]}
+
+
 class FakeZones:
     def __init__(self) -> None:
         self.features: dict[str, Body] = {}
@@ -343,7 +349,8 @@ class Fakes:
         self.sessions, self.accounts, self.quotes = FakeSessions(), FakeAccounts(), FakeQuotes()
         self.rides, self.trips, self.cabs = FakeRides(), FakeTrips(), FakeCabs()
         self.rides.keeps_in = self.answers
-        self.city, self.tracks, self.fleet, self.zones = FakeCity(), FakeTracks(), FakeFleet(), FakeZones()
+        self.city, self.tracks, self.fleet = FakeCity(), FakeTracks(), FakeFleet()
+        self.zones, self.closures = FakeZones(), FakeZones()
         self.clock, self.wall = clock or ManualClock(), wall or SystemClock()
         self.checks: dict[str, Any] = {"sql": self._answers_well, "redis": self._answers_well}
         self._keys = itertools.count()
@@ -369,6 +376,8 @@ class Fakes:
             tracks=self.tracks,
             fleet=self.fleet,
             zones=self.zones,
+            closures=self.closures,
+            roads=FakeRoads(),
             readiness=self.checks,
             driver_schemas=driver_schemas(),
         )
