@@ -56,7 +56,7 @@ class Bench:
     @property
     def seconds(self) -> float:
         """Of a turn."""
-        return 1.5 if self.ask.quick else 4.0
+        return 1.0 if self.ask.quick else 4.0
 
     async def run(self) -> Result:
         """Both parts."""

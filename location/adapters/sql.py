@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.errors import Conflict
-from runtime.sql import Database, Transaction, metadata, padded, unique
+from runtime.sql import Database, Transaction, among, metadata, unique
 
 queue_places = sa.Table(
     "queue_places",
@@ -28,7 +28,7 @@ class SqlQueues:
         self._database = database
 
     async def queues_of(self, driver_ids: Sequence[str]) -> Mapping[str, str]:
-        asked = queue_places.c.driver_id.in_(padded(driver_ids))
+        asked = among(queue_places.c.driver_id, driver_ids, self._database.kind)
         async with self._database.reading() as connection:
             rows = await connection.execute(sa.select(queue_places.c.driver_id, queue_places.c.zone_id).where(asked))
             return {row.driver_id: row.zone_id for row in rows}
@@ -36,7 +36,7 @@ class SqlQueues:
     async def move(self, joined: Mapping[str, tuple[str, float]], left: Sequence[str], now: float) -> None:
         async def work(tx: Transaction) -> None:
             if left:
-                gone = queue_places.c.driver_id.in_(padded(left))
+                gone = among(queue_places.c.driver_id, left, self._database.kind)
                 await tx.connection.execute(sa.delete(queue_places).where(gone))
             for driver_id, (zone_id, at) in sorted(joined.items()):
                 await _put(tx, driver_id, {"zone_id": zone_id, "joined_at": at, "seen_at": now})
@@ -48,7 +48,7 @@ class SqlQueues:
 
     async def renew(self, driver_ids: Sequence[str], now: float) -> None:
         if driver_ids:
-            held = queue_places.c.driver_id.in_(padded(sorted(driver_ids)))
+            held = among(queue_places.c.driver_id, sorted(driver_ids), self._database.kind)
             async with self._database.transaction() as tx:
                 await tx.connection.execute(sa.update(queue_places).where(held).values(seen_at=now))
 
