@@ -136,5 +136,5 @@ async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack)
 
 
 def _groups(roles: AbstractSet[Role], rooms: Rooms) -> list[str]:
-    groups = [rooms.zones_group, *(group for role in ROLES if role in roles for group in GROUPS[role])]
+    groups = [rooms.map_group, *(group for role in ROLES if role in roles for group in GROUPS[role])]
     return [*groups, rooms.board_group] if "edge" in roles else groups

@@ -10,7 +10,7 @@ Role = Literal["edge", "gateway", "dispatch", "trips", "archiver"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 ALL: Final[AbstractSet[Role]] = frozenset(ROLES)
 
-# the consumer groups of each role, whose events its hosts share; each host has one more for zones, each edge host one
+# the consumer groups of each role, whose events its hosts share; each host has one more for the map, each edge host one
 # for its board
 GROUPS: Final[dict[Role, tuple[str, ...]]] = {
     "edge": (),

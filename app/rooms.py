@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import dataclass
 
 from accounts.adapters.sql import SqlCodeWork, SqlDriverWork, SqlPeople, SqlRiderWork
@@ -22,7 +23,7 @@ from app.wiring.elsewhere import SocketsHere, TrailsAnywhere, answer_hosts
 from app.wiring.journal import Journal
 from app.wiring.lanes import Lanes
 from app.wiring.people import Cards, LoggedCodes, People, SignIn, StarRatings
-from core.events import Event, TripCompleted, TripRated, ZonesChanged
+from core.events import Event, SegmentsChanged, TripCompleted, TripRated, ZonesChanged
 from dispatch.adapters.profiles import SqlProfiles
 from dispatch.adapters.sql import SqlStore
 from dispatch.ports import Ports
@@ -32,9 +33,12 @@ from location.gateway import Gateway, GatewayParts
 from location.live import LiveDrivers
 from location.messages import schemas
 from location.supply import Supply
+from maps.adapters.segments_sql import SqlSegments
 from maps.adapters.sql import SqlZones
 from maps.cities import City
-from maps.segments import region_of, segment_of
+from maps.knownsegments import KnownSegments
+from maps.segmentdesk import SegmentDesk
+from maps.segments import region_of
 from maps.zonedesk import ZoneDesk
 from payments.adapters.sql import SqlQuoteReader
 from payments.adapters.sql import SqlTransactions as QuoteTransactions
@@ -71,15 +75,17 @@ class Rooms:
     live: LiveDrivers
     live_trips: LiveTrips
     zones: ZoneDesk
+    segments: SegmentDesk
     board_group: str  # of this host alone, like the next one
-    zones_group: str
+    map_group: str
 
     async def prepare(self) -> None:
-        """Know the zones, and show again which trips are under way.
+        """Know zones and segments, and show again which trips are under way.
 
         What keeps a driver busy is read when the driver connects.
         """
         await self.zones.refresh()
+        await self.segments.refresh()
         self.board.begin(await self.live_trips.active())
 
 
@@ -98,6 +104,7 @@ class _Connector:
         self.board = Board()
         self.zones = ZoneDesk(city, SqlZones(stores.databases.trips), stores.ids, stores.clock, settings.maps)
         self.live = LiveDrivers()
+        self.segments = self._segments()
         stores.redis.on_loss(self.live.tell_again)
         self.supply = Supply(
             self.live, stores.supply, stores.clock, fresh_s=settings.location.fresh_s, stream=stores.positions
@@ -112,7 +119,13 @@ class _Connector:
         rested = stores.archives.trips
         self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, rested, self.elsewhere)
         self.trails_here = trips.TrailsHere(self.live)
-        self.cabs = edge.Cabs(stores.supply, city, stores.clock, settings)
+        self.cabs = edge.Cabs(stores.supply, city, self.segments, stores.clock, settings)
+
+    def _segments(self) -> SegmentDesk:
+        stores, settings = self._stores, self._settings.segments
+        known = KnownSegments(settings, time.monotonic)
+        known.on_switch(self.live.place_again)
+        return SegmentDesk(SqlSegments(stores.databases.trips, settings), known, stores.wall)
 
     def quotes(self) -> QuoteDesk:
         stores, database = self._stores, self._stores.databases.payments
@@ -137,6 +150,7 @@ class _Connector:
             quotes=rides.Prices(quotes, self._city, self.zones, settings.fares),
             papers=rides.Papers(Cards(self.people), promises),
             pickups=self.zones,
+            segments=self.segments,
             claims=stores.claims,
         )
         partitions = stores.bus.partitions
@@ -184,7 +198,7 @@ class _Connector:
             trail=self._stores.archives.trails,
             clock=self._stores.clock,
             settings=self._settings.location,
-            segment_of=segment_of,
+            segment_of=self.segments.known.locate,
             inside=self.zones.contains,
             roll=self._link.roll.of("driver") if self._link else None,
         )
@@ -204,14 +218,15 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
     if link is not None:
         answer_hosts(link.server, SocketsHere(made.apps, gateway), made.audience, watch, made.trails_here)
     bus, here = stores.bus, f".{link.host.id}" if link else ""
-    board_group, zones_group = f"board{here}", f"zones{here}"
+    board_group, map_group = f"board{here}", f"map{here}"
     bus.subscribe("dispatch", SEARCH_EVENTS, ride_desk.searches.heard)
     bus.share("dispatch", Lanes(ride_desk.searches))
     bus.subscribe("audience", trips.TRIP_EVENTS, made.audience.handle)
     bus.subscribe("billing", [TripCompleted], billing.handle)
     bus.subscribe("ratings", [TripRated], RatingDesk(made.rider_work, made.driver_work).handle)
     bus.subscribe(board_group, board.EVENTS, made.board.heard, from_now=True)
-    bus.subscribe(zones_group, [ZonesChanged], made.zones.heard, from_now=True)
+    bus.subscribe(map_group, [ZonesChanged], made.zones.heard, from_now=True)
+    bus.subscribe(map_group, [SegmentsChanged], made.segments.heard, from_now=True)
     bus.subscribe("journal", [Event], Journal(stores.metrics).note)
     answers = IdempotencyStore(stores.databases.trips, stores.clock, settings.runtime)
     engine = Engine(
@@ -228,8 +243,9 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         cabs=made.cabs,
         city=edge.CityMap(city),
         tracks=edge.Tracks(stores.archives.trails, stores.clock, settings),
-        fleet=edge.Fleet(stores.supply, ride_desk, made.board),
+        fleet=edge.Fleet(stores.supply, ride_desk, made.board, made.segments),
         zones=made.zones,
+        segments=made.segments,
         readiness=readiness(stores),
         driver_schemas=schemas(),
         gateway_port=lambda: gateway.port,
@@ -251,5 +267,6 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         live_trips=made.live_trips,
         zones=made.zones,
         board_group=board_group,
-        zones_group=zones_group,
+        segments=made.segments,
+        map_group=map_group,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from accounts.adapters import sql as accounts
 from app.databases import ROOMS, Databases, Room
 from dispatch.adapters import tables as dispatch
+from maps.adapters import segments_sql
 from maps.adapters import sql as maps
 from payments.adapters import sql as payments
 from runtime import idempotency, lease, migrations
@@ -20,6 +21,7 @@ TABLES: Mapping[Room, Sequence[Table]] = {
     "trips": (
         *(dispatch.ride_requests, dispatch.offers, trips.trips, trips.trip_events, trips.trip_ratings),
         *(outbox, idempotency.answers, lease.leases, maps.zones, maps.map_versions),
+        segments_sql.segment_tables,
     ),
     "payments": (payments.quotes,),
 }

@@ -167,6 +167,17 @@ class ZonesChanged(Event, frozen=True, kw_only=True):
         return "zones"
 
 
+class SegmentsChanged(Event, frozen=True, kw_only=True):
+    """Segments were split, merged or pinned; `version` is that of the newest table afterwards."""
+
+    version: int
+    region: str = ""
+
+    @property
+    def key(self) -> str:
+        return "segments"
+
+
 AnyEvent = (
     RideRequested
     | OffersMade
@@ -182,6 +193,7 @@ AnyEvent = (
     | FareFixed
     | TripRated
     | ZonesChanged
+    | SegmentsChanged
 )
 
 

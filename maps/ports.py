@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from maps.segmenttable import SegmentTable
 from maps.zones import Zone
 
 
@@ -30,4 +31,24 @@ class ZoneStore(Protocol):
 
     async def save(self, changes: Mapping[str, Zone | None], at: float) -> int:
         """Commit changes and tell every process; returns the new version. Writers take turns."""
+        ...
+
+
+class SegmentStore(Protocol):
+    """The tables of segments that stand, for every process. Each call may raise Unavailable."""
+
+    async def version(self) -> int:
+        """The version of the newest table; 1 where nobody has ever changed it."""
+        ...
+
+    async def load(self) -> Sequence[SegmentTable]:
+        """The tables that stand, the newest first."""
+        ...
+
+    async def save(self, table: SegmentTable, at: float) -> None:
+        """Commit the next version at this real time, tell every process, and forget tables that have retired.
+
+        Raises Conflict segments_changed when the version before is not the newest any more, TooMany when too many
+        tables stand.
+        """
         ...

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.geo import BoolArray, FloatArray, IntArray
-from maps import segments
 from maps.cities import City
 from maps.eta import EtaIndex
 from maps.roads import NO_EDGE
 from maps.snap import Snaps
-from simulator.ports import SegmentArray, Travel
+from simulator.ports import Travel
 
 
 class Streets:
@@ -27,9 +26,6 @@ class Streets:
 
     def places(self, lat: FloatArray, lng: FloatArray) -> RoadPlaces:
         return RoadPlaces(self._city.eta, self._city.eta.snap(lat, lng))
-
-    def segments(self, lat: FloatArray, lng: FloatArray) -> SegmentArray:
-        return segments.segments_of(lat, lng)
 
     def road_points(self) -> tuple[FloatArray, FloatArray]:
         return self._city.roads.node_lat, self._city.roads.node_lng

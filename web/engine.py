@@ -20,6 +20,7 @@ from web.ports import (
     IdempotencyStore,
     Quotes,
     Rides,
+    Segments,
     Sessions,
     Tracks,
     Trips,
@@ -55,6 +56,7 @@ class Engine:
     tracks: Tracks
     fleet: Fleet
     zones: Zones
+    segments: Segments
     readiness: Mapping[str, Check]
     driver_schemas: Body  # JSON Schema of the driver gateway's messages
     gateway_port: Callable[[], int] | None = None  # where drivers' sockets are; None: at settings.web.gateway_port

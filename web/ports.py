@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from core.events import Mode, Party
 from core.geo import FloatArray, LatLng
+from maps.segmenttable import SegmentTable
 from runtime.answers import FirstAnswer, StoredAnswer
 from runtime.auth import Identity
 
@@ -217,6 +218,39 @@ class Zones(Protocol):
 
     async def remove(self, zone_id: str) -> None:
         """Raises Conflict for the area around the roads."""
+        ...
+
+    def surge_floor(self, at: LatLng) -> float:
+        """The least surge of a pickup at a place."""
+        ...
+
+
+class Segments(Protocol):
+    """The managed segments. What changes them is told the new version on return, other processes a moment later."""
+
+    @property
+    def newest(self) -> SegmentTable:
+        """The newest table."""
+        ...
+
+    def neighbours(self, segment: int) -> Sequence[int]:
+        """The segments that share a border with a segment of the newest table."""
+        ...
+
+    async def split(self, segment: int) -> Sequence[int]:
+        """Put its children, pinned, in its place; returns them. Raises NotFound, Conflict, TooMany."""
+        ...
+
+    async def merge(self, segment: int) -> Sequence[int]:
+        """Put its parent, pinned, in the place of all that is within the parent. Raises NotFound, Conflict, TooMany."""
+        ...
+
+    async def pin(self, segment: int) -> Sequence[int]:
+        """From now on only operators cut this segment. Raises NotFound, Conflict, TooMany."""
+        ...
+
+    async def unpin(self, segment: int) -> Sequence[int]:
+        """From now on the load may cut this segment. Raises NotFound, Conflict, TooMany."""
         ...
 
 

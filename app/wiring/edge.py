@@ -19,8 +19,9 @@ from dispatch.service import RideDesk
 from dispatch.views import request_body
 from location.model import BUSY, ONLINE
 from location.ports import SupplyStore, TrailLog
-from maps import segments
 from maps.cities import City
+from maps.segmentdesk import SegmentDesk
+from maps.segments import parse
 from payments.quotes import QuoteDesk
 from runtime.auth import Identity
 from runtime.settings import Settings
@@ -31,7 +32,7 @@ from trips.views import trip_body
 from web.auth import party
 from web.ports import Body, FleetSnapshot, Listed, Page, Position, RideAsk, TravelTime
 
-_CAB_RINGS = 3  # of segments around a rider who watches
+_CABS_WITHIN_M = 3_000.0  # of a rider who watches, by air
 
 
 class Rides:
@@ -149,15 +150,16 @@ class Quotes:
 class Cabs:
     """web's Cabs, and payments' PickupEta."""
 
-    def __init__(self, store: SupplyStore, city: City, clock: Clock, settings: Settings) -> None:
+    def __init__(self, store: SupplyStore, city: City, segments: SegmentDesk, clock: Clock, settings: Settings) -> None:
         self._store = store
         self._city = city
+        self._segments = segments
         self._clock = clock
         self._fresh_s = settings.location.fresh_s
 
     async def near(self, at: LatLng, limit: int) -> Sequence[Body]:
-        around = [each for ring in segments.rings(segments.segment_of(*at), _CAB_RINGS) for each in ring]
-        rows = await self._store.in_segments(around)
+        around = self._segments.around(self._segments.at(at), _CABS_WITHIN_M)
+        rows = await self._store.in_segments(around.cells.tolist())
         age_s = self._clock.now() - rows.seen_at
         free = np.flatnonzero(((rows.flags & ONLINE) != 0) & ((rows.flags & BUSY) == 0) & (age_s <= self._fresh_s))
         if not len(free):
@@ -244,10 +246,11 @@ class Tracks:
 class Fleet:
     """web's Fleet."""
 
-    def __init__(self, store: SupplyStore, rides: RideDesk, board: Board) -> None:
+    def __init__(self, store: SupplyStore, rides: RideDesk, board: Board, segments: SegmentDesk) -> None:
         self._store = store
         self._rides = rides
         self._board = board
+        self._segments = segments
 
     async def snapshot(self) -> FleetSnapshot:
         rows = await self._store.in_segments(await self._store.occupied())
@@ -260,7 +263,7 @@ class Fleet:
         )
 
     async def demand(self) -> Mapping[int, int]:
-        return {segments.parse(name): count for name, count in (await self._rides.demand()).items()}
+        return self._segments.as_now({parse(name): count for name, count in (await self._rides.demand()).items()})
 
     async def kpis(self, shown: FleetSnapshot) -> Body:
         wait_s = self._board.pickup_wait_s

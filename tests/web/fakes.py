@@ -14,6 +14,9 @@ from core.errors import Conflict, FieldError, Forbidden, InvalidInput, NotFound,
 from core.events import Party
 from core.geo import LatLng, haversine_m
 from location.messages import schemas as driver_schemas
+from maps.adapters.memory import MemorySegments
+from maps.knownsegments import KnownSegments
+from maps.segmentdesk import SegmentDesk
 from runtime.answers import KEY_KEPT, FirstAnswer, StoredAnswer
 from runtime.auth import Identity, MemoryTicketUses, Tickets, Tokens
 from runtime.clocks import ManualClock, SystemClock
@@ -324,6 +327,9 @@ class FakeZones:
         if self.features.pop(zone_id, None) is None:
             raise NotFound(f"there is no zone {zone_id}")
 
+    def surge_floor(self, at: LatLng) -> float:
+        return 1.0
+
 
 class Fakes:
     """Every fake, the engine made of them, and tokens for its callers."""
@@ -338,6 +344,8 @@ class Fakes:
         self.sessions, self.accounts, self.quotes = FakeSessions(), FakeAccounts(), FakeQuotes()
         self.rides, self.trips, self.cabs = FakeRides(), FakeTrips(), FakeCabs()
         self.city, self.tracks, self.fleet, self.zones = FakeCity(), FakeTracks(), FakeFleet(), FakeZones()
+        known = KnownSegments(self.settings.segments, lambda: 0.0)
+        self.segments = SegmentDesk(MemorySegments(), known, ManualClock())
         self.clock, self.wall = clock or ManualClock(), wall or SystemClock()
         self.checks: dict[str, Any] = {"sql": self._answers_well, "redis": self._answers_well}
         self._keys = itertools.count()
@@ -363,6 +371,7 @@ class Fakes:
             tracks=self.tracks,
             fleet=self.fleet,
             zones=self.zones,
+            segments=self.segments,
             readiness=self.checks,
             driver_schemas=driver_schemas(),
         )
