@@ -103,6 +103,7 @@ async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack)
         joining = Joining(stores.client, tokens, stores.ids, stores.metrics, settings.cluster)
         link = join(joining, readiness(stores), stack)
     rooms = connect_rooms(start.city, stores, tokens, settings, link)
+    stack.push_async_callback(rooms.learner.close)
     stack.push_async_callback(tasks.close)
 
     server = Server(rooms.edge, settings)
@@ -125,7 +126,7 @@ async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack)
     if "trips" in roles:
         stores.relay.start()
         tasks.start("the relay", stores.relay.wait())
-    for name, work in upkeep(start, rooms, stores):
+    for name, work in upkeep(start, rooms, stores, link):
         tasks.start(name, work)
     if roles == ALL:
         tasks.start("the mark of engine time", repeat(mark.keep, _LOOK_EVERY_S, asyncio.sleep))
@@ -136,5 +137,5 @@ async def _started(start: Start, tasks: Tasks, stack: contextlib.AsyncExitStack)
 
 
 def _groups(roles: AbstractSet[Role], rooms: Rooms) -> list[str]:
-    groups = [rooms.map_group, *(group for role in ROLES if role in roles for group in GROUPS[role])]
+    groups = [rooms.maps_group, *(group for role in ROLES if role in roles for group in GROUPS[role])]
     return [*groups, rooms.board_group] if "edge" in roles else groups

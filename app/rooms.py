@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from dataclasses import dataclass
 
 from accounts.adapters.sql import SqlCodeWork, SqlDriverWork, SqlPeople, SqlRiderWork
@@ -17,26 +16,33 @@ from app.stores import Stores
 from app.wiring import board, edge, rides, trips
 from app.wiring.apps import Alone, Apps, Elsewhere
 from app.wiring.board import Board
+from app.wiring.cabs import Cabs
 from app.wiring.drivers import AccountWatch, Desk, DriverRooms, DriverTokens
 from app.wiring.duty import Duty
 from app.wiring.elsewhere import SocketsHere, TrailsAnywhere, answer_hosts
 from app.wiring.journal import Journal
 from app.wiring.lanes import Lanes
 from app.wiring.people import Cards, LoggedCodes, People, SignIn, StarRatings
-from core.events import Event, SegmentsChanged, TripCompleted, TripRated, ZonesChanged
+from app.wiring.segments import segment_desk
+from app.wiring.supply import StoredSupply, SupplyReads
+from app.wiring.traffic import TripsDriven
+from core.events import ClosuresChanged, Event, SegmentsChanged, TripCompleted, TripRated, ZonesChanged
 from dispatch.adapters.profiles import SqlProfiles
 from dispatch.adapters.sql import SqlStore
 from dispatch.ports import Ports
 from dispatch.searches import SEARCH_EVENTS
 from dispatch.service import RideDesk
+from location.adapters.sql import SqlQueues
 from location.gateway import Gateway, GatewayParts
 from location.live import LiveDrivers
 from location.messages import schemas
+from location.queues import QueueParts
 from location.supply import Supply
-from maps.adapters.segments_sql import SqlSegments
+from maps.adapters.roads import SqlClosures, SqlTraffic
 from maps.adapters.sql import SqlZones
 from maps.cities import City
-from maps.knownsegments import KnownSegments
+from maps.learner import LearnerPorts, TrafficLearner
+from maps.roaddesk import RoadDesk
 from maps.segmentdesk import SegmentDesk
 from maps.segments import region_of
 from maps.zonedesk import ZoneDesk
@@ -46,6 +52,7 @@ from payments.quotes import QuoteDesk, QuotePorts
 from runtime.auth import Tokens
 from runtime.idempotency import IdempotencyStore
 from runtime.kafka.topics import partition_of
+from runtime.lease import Lease
 from runtime.settings import Settings
 from trips.adapters.sql import SqlLiveTrips
 from trips.adapters.sql import SqlTransactions as TripTransactions
@@ -75,16 +82,19 @@ class Rooms:
     live: LiveDrivers
     live_trips: LiveTrips
     zones: ZoneDesk
+    roads: RoadDesk
     segments: SegmentDesk
+    learner: TrafficLearner
     board_group: str  # of this host alone, like the next one
-    map_group: str
+    maps_group: str
 
     async def prepare(self) -> None:
-        """Know zones and segments, and show again which trips are under way.
+        """Know zones, segments and the times of the roads, and show again which trips are under way.
 
         What keeps a driver busy is read when the driver connects.
         """
         await self.zones.refresh()
+        await self.roads.refresh()
         await self.segments.refresh()
         self.board.begin(await self.live_trips.active())
 
@@ -103,8 +113,12 @@ class _Connector:
         self.apps = Apps(self.hub, self.elsewhere)
         self.board = Board()
         self.zones = ZoneDesk(city, SqlZones(stores.databases.trips), stores.ids, stores.clock, settings.maps)
+        self.queues = SqlQueues(stores.databases.trips)
+        self.times = SqlTraffic(stores.databases.trips)
+        kept = SqlClosures(stores.databases.trips), self.times
+        self.roads = RoadDesk(city, kept, stores.ids, stores.clock, settings)
         self.live = LiveDrivers()
-        self.segments = self._segments()
+        self.segments = segment_desk(stores.databases.trips, self.live, stores.wall, settings.segments)
         stores.redis.on_loss(self.live.tell_again)
         self.supply = Supply(
             self.live, stores.supply, stores.clock, fresh_s=settings.location.fresh_s, stream=stores.positions
@@ -119,13 +133,8 @@ class _Connector:
         rested = stores.archives.trips
         self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, rested, self.elsewhere)
         self.trails_here = trips.TrailsHere(self.live)
-        self.cabs = edge.Cabs(stores.supply, city, self.segments, stores.clock, settings)
-
-    def _segments(self) -> SegmentDesk:
-        stores, settings = self._stores, self._settings.segments
-        known = KnownSegments(settings, time.monotonic)
-        known.on_switch(self.live.place_again)
-        return SegmentDesk(SqlSegments(stores.databases.trips, settings), known, stores.wall)
+        self.reads = SupplyReads(stores.supply, settings)
+        self.cabs = Cabs(self.reads, self.segments, self.live, city, stores.clock)
 
     def quotes(self) -> QuoteDesk:
         stores, database = self._stores, self._stores.databases.payments
@@ -143,13 +152,14 @@ class _Connector:
         database, promises = stores.databases.trips, trips.Promises(SqlQuoteReader(stores.databases.payments))
         ports = Ports(
             store=SqlStore(database, lambda tx: rides.TripOpener(tx, stores.ids)),
-            supply=rides.StoredSupply(stores.supply, settings.dispatch),
+            supply=StoredSupply(self.reads),
             travel=rides.RoadPickup(self._city),
             profiles=SqlProfiles(database, StarRatings(self.people), stores.clock, settings.dispatch),
             delivery=self.apps,
             quotes=rides.Prices(quotes, self._city, self.zones, settings.fares),
             papers=rides.Papers(Cards(self.people), promises),
             pickups=self.zones,
+            queues=rides.AirportQueues(self.zones, self.queues, stores.supply),
             segments=self.segments,
             claims=stores.claims,
         )
@@ -176,6 +186,16 @@ class _Connector:
         ports = BillingPorts(self.transactions, self.live_trips, distance, fares, self.audience)
         return Billing(ports, self._stores.clock, self._settings.trips)
 
+    def learner(self) -> TrafficLearner:
+        stores = self._stores
+        ports = LearnerPorts(
+            driving=TripsDriven(self.live_trips, stores.archives.trails),
+            trace=stores.routes.trace,
+            store=self.times,
+            lease=Lease(stores.databases.trips, "traffic", stores.owner),
+        )
+        return TrafficLearner(self._city, ports, stores.clock, self._settings.traffic)
+
     def riders(self) -> RiderDesk:
         return RiderDesk(self.rider_work, self.people, self._stores.ids, self._stores.clock)
 
@@ -200,6 +220,7 @@ class _Connector:
             settings=self._settings.location,
             segment_of=self.segments.known.locate,
             inside=self.zones.contains,
+            queues=QueueParts(self.zones.queue_at, self.queues),
             roll=self._link.roll.of("driver") if self._link else None,
         )
         gateway = Gateway(parts, self._settings.web.host, self._settings.web.gateway_port)
@@ -218,15 +239,16 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
     if link is not None:
         answer_hosts(link.server, SocketsHere(made.apps, gateway), made.audience, watch, made.trails_here)
     bus, here = stores.bus, f".{link.host.id}" if link else ""
-    board_group, map_group = f"board{here}", f"map{here}"
+    board_group, maps_group = f"board{here}", f"maps{here}"
     bus.subscribe("dispatch", SEARCH_EVENTS, ride_desk.searches.heard)
     bus.share("dispatch", Lanes(ride_desk.searches))
     bus.subscribe("audience", trips.TRIP_EVENTS, made.audience.handle)
     bus.subscribe("billing", [TripCompleted], billing.handle)
     bus.subscribe("ratings", [TripRated], RatingDesk(made.rider_work, made.driver_work).handle)
     bus.subscribe(board_group, board.EVENTS, made.board.heard, from_now=True)
-    bus.subscribe(map_group, [ZonesChanged], made.zones.heard, from_now=True)
-    bus.subscribe(map_group, [SegmentsChanged], made.segments.heard, from_now=True)
+    bus.subscribe(maps_group, [ZonesChanged], made.zones.heard, from_now=True)
+    bus.subscribe(maps_group, [ClosuresChanged], made.roads.heard, from_now=True)
+    bus.subscribe(maps_group, [SegmentsChanged], made.segments.heard, from_now=True)
     bus.subscribe("journal", [Event], Journal(stores.metrics).note)
     answers = IdempotencyStore(stores.databases.trips, stores.clock, settings.runtime)
     engine = Engine(
@@ -243,9 +265,11 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         cabs=made.cabs,
         city=edge.CityMap(city),
         tracks=edge.Tracks(stores.archives.trails, stores.clock, settings),
-        fleet=edge.Fleet(stores.supply, ride_desk, made.board, made.segments),
+        fleet=edge.Fleet(stores.supply, ride_desk, made.board, made.segments, made.zones),
         zones=made.zones,
         segments=made.segments,
+        closures=made.roads,
+        roads=made.roads,
         readiness=readiness(stores),
         driver_schemas=schemas(),
         gateway_port=lambda: gateway.port,
@@ -266,7 +290,9 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         live=made.live,
         live_trips=made.live_trips,
         zones=made.zones,
+        roads=made.roads,
+        learner=made.learner(),
         board_group=board_group,
         segments=made.segments,
-        map_group=map_group,
+        maps_group=maps_group,
     )

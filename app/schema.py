@@ -8,7 +8,8 @@ from pathlib import Path
 from accounts.adapters import sql as accounts
 from app.databases import ROOMS, Databases, Room
 from dispatch.adapters import tables as dispatch
-from maps.adapters import segments_sql
+from location.adapters import sql as location
+from maps.adapters import roads, segments_sql, versions
 from maps.adapters import sql as maps
 from payments.adapters import sql as payments
 from runtime import idempotency, lease, migrations
@@ -20,8 +21,8 @@ TABLES: Mapping[Room, Sequence[Table]] = {
     "drivers": (accounts.drivers, accounts.driver_ratings),
     "trips": (
         *(dispatch.ride_requests, dispatch.offers, trips.trips, trips.trip_events, trips.trip_ratings),
-        *(outbox, idempotency.answers, lease.leases, maps.zones, maps.map_versions),
-        segments_sql.segment_tables,
+        *(outbox, idempotency.answers, lease.leases, location.queue_places, segments_sql.segment_tables),
+        *(maps.zones, versions.map_versions, roads.closures, roads.learned),
     ),
     "payments": (payments.quotes,),
 }

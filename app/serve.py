@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -33,14 +34,14 @@ def run(arguments: argparse.Namespace) -> int:
     if roles != ALL:
         check_cluster(settings)
         city = ready_city(arguments.city, settings.maps)
-        uvloop.run(_serve(Start(city, DataDir(arguments.data_dir), settings, WallClock(), roles)))
+        uvloop.run(serve(Start(city, DataDir(arguments.data_dir), settings, WallClock(), roles)))
         return 0
     with DataDir(arguments.data_dir) as data:
         check_city(data, arguments.city)
         city = ready_city(arguments.city, settings.maps)
         data.remember("city", city.name)  # only now: a name that is no city's must not stay
         clock = engine_clock(data, settings.runtime.clock_speed)
-        uvloop.run(_serve(Start(city, data, settings, clock)))
+        uvloop.run(serve(Start(city, data, settings, clock)))
     return 0
 
 
@@ -62,9 +63,12 @@ def check_cluster(settings: Settings) -> None:
         raise InvalidInput("runtime.clock_speed: several processes can only follow the wall's clock, at speed 1")
 
 
-async def _serve(start: Start) -> None:
+async def serve(start: Start) -> None:
+    """Run an engine until this process is asked to stop."""
     stopping = stop_signal()
     async with running_engine(start) as engine:
+        gc.collect()
+        gc.freeze()  # what is there now stays: no collection needs to go through a city and its libraries again
         _log.info("serving", extra={"url": engine.url, "gateway_url": engine.gateway_url, "city": start.city.name})
         await engine.run_until(stopping)
         _log.info("stopping")

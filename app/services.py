@@ -13,7 +13,7 @@ from runtime.services.kinds import NAMES
 from runtime.services.manager import Services, ServiceStatus
 from runtime.services.places import default_folder
 from runtime.services.settings_file import write_settings
-from runtime.settings import ServicesSettings
+from runtime.services_settings import ServicesSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -56,6 +56,7 @@ class Stores:
     routes: RouteWorkers
     bus: Bus
     relay: Relay
+    owner: str  # of leases: the name of this process
     clock: Clock
     wall: Clock
     ids: Ids
@@ -104,6 +105,7 @@ async def open_stores(start: Start, tokens: Tokens, stack: contextlib.AsyncExitS
         supply=RedisSupply(client),
         routes=routes,
         bus=bus,
+        owner=owner,
         relay=Relay(Lease(databases.trips, "relay", owner), bus, start.clock, settings.runtime, random.Random()),
         clock=start.clock,
         wall=SystemClock(),

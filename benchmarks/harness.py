@@ -15,7 +15,10 @@ from typing import NoReturn
 import msgspec
 
 RESULTS = Path(__file__).parent / "results"
-SHOWN_VERSIONS = ("fastapi", "h3", "msgspec", "numba", "numpy", "picows", "redis", "scipy", "uvicorn", "uvloop")
+SHOWN_VERSIONS = (
+    *("asyncpg", "fastapi", "h3", "msgspec", "numba", "numpy", "picows", "pydantic", "redis", "scipy", "sqlalchemy"),
+    *("uvicorn", "uvloop"),
+)
 
 
 class CannotRun(Exception):

@@ -178,6 +178,17 @@ class SegmentsChanged(Event, frozen=True, kw_only=True):
         return "segments"
 
 
+class ClosuresChanged(Event, frozen=True, kw_only=True):
+    """An operator has closed or opened streets; `version` is that of the table of closures afterwards."""
+
+    version: int
+    region: str = ""
+
+    @property
+    def key(self) -> str:
+        return "closures"
+
+
 AnyEvent = (
     RideRequested
     | OffersMade
@@ -193,6 +204,7 @@ AnyEvent = (
     | FareFixed
     | TripRated
     | ZonesChanged
+    | ClosuresChanged
     | SegmentsChanged
 )
 

@@ -53,6 +53,9 @@ def decide(ask: Ask, listed: Shortlist, travel: PickupTravel, profiles: ProfileR
         idle_s=ask.now - listed.rows.idle_since,
         rating=profiles.rating,
         acceptance=profiles.acceptance,
+        place_in_line=np.array(
+            [ask.line.get(driver, np.inf) for driver in listed.rows.driver.tolist()], dtype=np.float64
+        ),
     )
     ranking = rank(candidates, policy.weights)
     counts = {

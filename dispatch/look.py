@@ -43,7 +43,9 @@ class Lookout:
             tried={offer.driver_id: rules.ask_again_after(offer, self._settings.retry_s) for offer in offers},
             free=free,
         )
-        listed = await self._candidates(request, ask)
+        line = await self._line(request)
+        ask = dataclasses.replace(ask, line={driver: place for place, driver in enumerate(line.driver.tolist(), 1)})
+        listed = await self._candidates(request, ask, line)
         travel, profiles = await self._reach(request, listed.rows)
         # others may have chosen while this search waited for roads and profiles
         return decide(dataclasses.replace(ask, taken=self.claims.held(ask.now)), listed, travel, profiles, self._policy)
@@ -53,25 +55,33 @@ class Lookout:
         cells: list[int] = self._around(segment).cells.tolist()
         return cells
 
-    async def _candidates(self, request: RideRequest, ask: Ask) -> Shortlist:
-        """Segments outward, until everything outside is farther away than the candidates reach."""
+    async def _line(self, request: RideRequest) -> SupplyRows:
+        """Who waits in line for pickups at this place, in order."""
+        if self._ports.queues is None:
+            return SupplyRows.join(())
+        return await self._ports.queues.first(request.pickup, self._settings.queue_heads)
+
+    async def _candidates(self, request: RideRequest, ask: Ask, line: SupplyRows) -> Shortlist:
+        """Who waits in line, and segments outward until everything outside is farther than the candidates reach."""
         await self._ports.segments.sure()
-        policy, parts, asked = self._policy, [SupplyRows.join(())], ask
-        elsewhere: set[str] = set()
+        policy, parts, asked = self._policy, [line], ask
+        elsewhere = await self._ports.store.holding_offers(line.driver.tolist()) if len(line) else set()
         reach = policy.max_pickup_m
         for ring in self._around(request.segment).rings(request.pickup, policy.near_m, policy.max_pickup_m):
             rows = await self._ports.supply.in_segments(ring.cells)
             if len(rows):
                 parts.append(rows)
                 elsewhere |= await self._ports.store.holding_offers(rows.driver.tolist())
+            if any(map(len, parts)):
                 asked = dataclasses.replace(ask, elsewhere=elsewhere | self.claims.held(ask.now))
                 eligible = shortlist(SupplyRows.join(parts), asked, policy).rows
                 reach = reach_m(haversine_many_m(eligible.lat, eligible.lng, request.pickup), policy)
             if reach < ring.outside_m:
                 break
         seen = once_each(SupplyRows.join(parts))
-        near = np.flatnonzero(haversine_many_m(seen.lat, seen.lng, request.pickup) <= reach)
-        return shortlist(seen.take(near), asked, policy)
+        near = haversine_many_m(seen.lat, seen.lng, request.pickup) <= reach
+        in_line = np.array([driver in ask.line for driver in seen.driver.tolist()], dtype=np.bool_)
+        return shortlist(seen.take(np.flatnonzero(near | in_line)), asked, policy)
 
     def _around(self, segment: str) -> Surroundings:
         return self._ports.segments.around(segments.parse(segment), self._policy.max_pickup_m)

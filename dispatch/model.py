@@ -203,6 +203,7 @@ class Ask:
     `tried` holds the drivers who were asked before: one is asked again only when both `now` and the driver's last ping
     are past the time given (NEVER_AGAIN: not at all). `elsewhere` holds drivers with an open offer. `free` is how many
     drivers may be offered the request now; `taken` are those whom another search chose since the shortlist was made.
+    `line` has the place of each driver who waits in line for pickups there, the first is 1.
     """
 
     now: float
@@ -213,6 +214,7 @@ class Ask:
     elsewhere: AbstractSet[Any] = frozenset()
     free: int = 1
     taken: AbstractSet[Any] = frozenset()
+    line: Mapping[Any, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,10 @@ from core.events import Mode
 from dispatch.model import Policy, RequestRide
 
 
-def choose_mode(ask: RequestRide) -> Mode:
+def choose_mode(ask: RequestRide, in_line: bool = False) -> Mode:
     """The cab finder's choice: the best driver for premium riders, the first of several to accept for all others.
+
+    Where drivers wait in line they are asked one after the other, too.
 
     Raises Forbidden when anyone but an operator asks for a mode, InvalidInput for a mode that does not exist.
     """
@@ -22,7 +24,7 @@ def choose_mode(ask: RequestRide) -> Mode:
         if ask.mode not in ("best", "broadcast"):
             raise InvalidInput(f"mode must be best or broadcast, got {ask.mode!r}", code="bad_mode")
         return ask.mode
-    return "best" if ask.rider_class == "premium" else "broadcast"
+    return "best" if ask.rider_class == "premium" or in_line else "broadcast"
 
 
 def places(mode: Mode, policy: Policy) -> int:

@@ -36,6 +36,18 @@ class Supply(Protocol):
         ...
 
 
+class DriverQueues(Protocol):
+    """Zones in which drivers wait in line, such as an airport's."""
+
+    def at(self, pickup: LatLng) -> bool:
+        """Whether drivers wait in line for pickups there."""
+        ...
+
+    async def first(self, pickup: LatLng, limit: int) -> SupplyRows:
+        """The first in line for a pickup there, in their order; none where there is no queue. Raises Unavailable."""
+        ...
+
+
 class Travel(Protocol):
     """Road travel times."""
 
@@ -250,3 +262,4 @@ class Ports:
     segments: Segments
     claims: SharedClaims | None = None  # None: no other process searches
     pickups: PickupRules | None = None  # None: anywhere
+    queues: DriverQueues | None = None  # None: nowhere

@@ -21,6 +21,7 @@ class Candidates:
     idle_s: FloatArray  # since the last trip ended or the driver came online
     rating: FloatArray  # 1..5, nan where unknown
     acceptance: FloatArray  # share of the last answered offers accepted, 0..1, nan where unknown
+    place_in_line: FloatArray  # in the queue of the pickup's zone, the first is 1; inf for who does not wait there
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Ranking:
     order: IntArray  # (k,) places in the candidates
     scores: FloatArray  # (k,) seconds of pickup time, lower is better
     contributions: FloatArray  # (k, len(FEATURES)) seconds, adding up to the scores
+    place_in_line: FloatArray  # (k,) inf for who does not wait in line
 
     def __len__(self) -> int:
         return len(self.order)
@@ -37,6 +39,8 @@ class Ranking:
 
 def rank(candidates: Candidates, weights: Weights) -> Ranking:
     """Order candidates by score, best first; ties go to the longer idle driver, then to the lower id.
+
+    Who waits in line for pickups at this place comes before all others, in the order of the line.
 
     A score is in seconds of pickup time, and the lowest is best: waiting for work makes a driver seem nearer, a rating
     below 5 and declined offers make one seem farther, each by so many seconds (`weights`). An unknown rating or
@@ -54,8 +58,9 @@ def rank(candidates: Candidates, weights: Weights) -> Ranking:
         weights.seconds_per_acceptance * (1.0 - _or_mean(candidates.acceptance[reachable], weights.unknown_acceptance)),
     )
     scores: FloatArray = parts[0] + parts[1] + parts[2] + parts[3]
-    best_first: IntArray = np.lexsort((candidates.driver[reachable], -idle_s, scores))
-    return Ranking(reachable[best_first], scores[best_first], np.column_stack(parts)[best_first])
+    line = candidates.place_in_line[reachable]
+    best_first: IntArray = np.lexsort((candidates.driver[reachable], -idle_s, scores, line))
+    return Ranking(reachable[best_first], scores[best_first], np.column_stack(parts)[best_first], line[best_first])
 
 
 def _or_mean(known: FloatArray, mean: float) -> FloatArray:
@@ -67,4 +72,6 @@ def why(ranking: Ranking, place: int) -> str:
     pickup, *others = ranking.contributions[place].tolist()
     parts = [f"{seconds:+.0f} {name}" for name, seconds in zip(FEATURES[1:], others, strict=True) if round(seconds)]
     made_of = ", ".join([f"{pickup:.0f} s away", *parts])
-    return f"{place + 1} of {len(ranking)}: {made_of}"
+    line = ranking.place_in_line[place]
+    waited = f"number {line:.0f} in line, " if np.isfinite(line) else ""
+    return f"{place + 1} of {len(ranking)}: {waited}{made_of}"

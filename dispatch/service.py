@@ -172,7 +172,8 @@ class RideDesk:
         return request
 
     async def _new_request(self, ask: RequestRide) -> RideRequest:
-        mode = choose_mode(ask)
+        queues = self._ports.queues
+        mode = choose_mode(ask, in_line=queues is not None and queues.at(ask.pickup))
         if self._ports.pickups is not None:
             self._ports.pickups.check_pickup(ask.pickup)
         fare = await self._fare(ask)

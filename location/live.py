@@ -21,7 +21,8 @@ class Driver:
 
     __slots__ = (
         "connected", "dirty", "durable_seq", "epoch", "heading", "id", "idle_since", "lat", "lng", "online", "placed",
-        "seen_at", "segment", "seq", "speed", "trip_id", "ts", "undurable", "vehicle", "written_segment",
+        "queue", "queue_misses", "seen_at", "segment", "seq", "speed", "trip_id", "ts", "undurable", "vehicle",
+        "written_segment",
     )  # fmt: skip
 
     def __init__(self, driver_id: str) -> None:
@@ -45,6 +46,8 @@ class Driver:
         self.durable_seq = 0  # while there are such pings: how far it is durable
         self.dirty = False  # the store does not know the present state yet
         self.written_segment = 0  # where the store has the driver; 0 when nowhere
+        self.queue: str | None = None  # the airport queue in which they wait; "" in none, None not known yet
+        self.queue_misses = 0  # pings in a row outside of it
 
     @property
     def flags(self) -> int:
@@ -116,8 +119,9 @@ class LiveDrivers:
     def set_connected(self, driver_id: str, connected: bool) -> Driver:
         """The driver's socket came or went. Who was away is shown again from the next ping on."""
         driver = self.driver(driver_id)
-        if connected and not driver.connected and driver.trip_id is None:
-            driver.placed = False
+        if connected and not driver.connected:
+            driver.queue = None  # another host may have had the driver meanwhile
+            driver.placed = driver.placed and driver.trip_id is not None
         driver.connected = connected
         self._touch(driver)
         return driver

@@ -146,6 +146,14 @@ class Trip(_Heard, tag="trip"):
     status: Literal["assigned", "arrived", "riding", "completed", "cancelled"]
 
 
+class Queue(_Heard, tag="queue"):
+    """The driver's place in an airport queue, the first is 1, and how many wait; both null once out of it."""
+
+    zone_id: str
+    position: int | None
+    length: int | None
+
+
 class Error(_Heard, tag="error"):
     """A message that could not be followed; `about` is its type and `seq` its ping where they are known."""
 
@@ -155,7 +163,7 @@ class Error(_Heard, tag="error"):
     about: str | None = None
 
 
-ToDriver = Welcome | Ack | Offer | OfferClosed | Trip | Error
+ToDriver = Welcome | Ack | Offer | OfferClosed | Trip | Queue | Error
 
 
 class Codec(NamedTuple):

@@ -75,6 +75,22 @@ class SupplyRows:
     flags: npt.NDArray[np.uint8]
     vehicle: list[str]
 
+    def take(self, places: Sequence[int]) -> SupplyRows:
+        """The rows at these places, in this order."""
+        index = np.array(places, dtype=np.int64)
+        return SupplyRows(
+            [self.driver_ids[place] for place in places],
+            self.segment[index],
+            lat=self.lat[index],
+            lng=self.lng[index],
+            heading=self.heading[index],
+            speed=self.speed[index],
+            seen_at=self.seen_at[index],
+            idle_since=self.idle_since[index],
+            flags=self.flags[index],
+            vehicle=[self.vehicle[place] for place in places],
+        )
+
     @staticmethod
     def of(driver_ids: list[str], segments: list[int], records: npt.NDArray[np.void]) -> SupplyRows:
         """From records of ROW (n,); a driver found twice (seen while moving) keeps the latest row."""

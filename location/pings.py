@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from core.clock import Clock
 from location.intake import REASONS, Rules, everywhere, refuse
 from location.live import Driver, LiveDrivers
@@ -22,10 +24,12 @@ class PingPath:
         settings: LocationSettings,
         *,
         inside: Inside = everywhere,
+        seen: Callable[[Driver, float, float, float], None] | None = None,
     ) -> None:
         self._live = live
         self._writer = writer
         self._segment_of = segment_of
+        self._seen = seen  # who watches used pings: driver, lat, lng, now
         self._rules = Rules(settings.max_future_s * 1000, settings.min_gap_s * 1000, settings.max_speed_mps, inside)
         self.accepted = 0
         self.dropped = dict.fromkeys(REASONS, 0)
@@ -42,6 +46,8 @@ class PingPath:
                 return False
             self._writer.add(driver, ping)
             self._live.move(driver, ping, self._segment_of(ping.lat, ping.lng), now)
+            if self._seen is not None:
+                self._seen(driver, ping.lat, ping.lng, now)
             self.accepted += 1
         else:
             self.dropped[reason] += 1

@@ -94,6 +94,38 @@ class Inside(Protocol):
     def __call__(self, lat: float, lng: float, /) -> bool: ...
 
 
+class QueueAt(Protocol):
+    """The airport queue of a place."""
+
+    def __call__(self, lat: float, lng: float, /) -> str | None:
+        """The id of the zone in which drivers wait in line there; None where there is none."""
+        ...
+
+
+class QueueStore(Protocol):
+    """Places in airport queues, for every host. Each call may raise Unavailable."""
+
+    async def queues_of(self, driver_ids: Sequence[str]) -> Mapping[str, str]:
+        """The queue in which each driver holds a place; those who hold none are left out."""
+        ...
+
+    async def move(self, joined: Mapping[str, tuple[str, float]], left: Sequence[str], now: float) -> None:
+        """Give drivers a place in a queue since a time, whatever they held before; take it from those who left."""
+        ...
+
+    async def renew(self, driver_ids: Sequence[str], now: float) -> None:
+        """These drivers still wait; who holds no place gets none by this."""
+        ...
+
+    async def first(self, zone_id: str, limit: int) -> list[str]:
+        """The first drivers of a queue, who waits longest first; of those who came at once the lower id."""
+        ...
+
+    async def purge(self, before: float) -> int:
+        """Take out who was not renewed since this time; returns how many."""
+        ...
+
+
 class DriverDesk(Protocol):
     """What driver messages ask of other rooms. Every call may raise core.errors, which the driver is told.
 
@@ -150,8 +182,8 @@ class SupplyStore(Protocol):
         """The segments in which drivers stand."""
         ...
 
-    async def of_driver(self, driver_id: str) -> SupplyRows:
-        """The driver's row; none for a driver who is not in the supply."""
+    async def of_drivers(self, driver_ids: Sequence[str]) -> SupplyRows:
+        """The row of each of these drivers, once; none for one who is not in the supply."""
         ...
 
     async def expire(self, before: float) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -11,6 +12,12 @@ from core.geo import LatLng, haversine_m
 from runtime.settings import MapSettings
 
 Grade = Literal["matched", "partial", "raw"]
+NO_ROAD = -1  # among Traced.edges
+_BREAKS = "begin_route_discontinuity"
+_TRACED = (
+    *("edge.id", "matched.edge_index", "matched.distance_along_edge", "matched.type"),
+    *(f"matched.{_BREAKS}"),
+)
 
 
 class MatchAsk(msgspec.Struct, frozen=True, tag="match"):
@@ -40,6 +47,25 @@ class Matched(msgspec.Struct, frozen=True, tag="matched"):
     grade: Grade
 
 
+class TraceAsk(msgspec.Struct, frozen=True, tag="trace"):
+    """A trail whose edges are wanted; as MatchAsk."""
+
+    lat: list[float]
+    lng: list[float]
+    at_s: list[float]
+
+
+class Traced(msgspec.Struct, frozen=True, tag="traced"):
+    """The edges that a trail followed, by Valhalla's GraphId, and where on them its pings were; NO_ROAD is a gap.
+
+    `places` has for each ping the number of its edge in `edges` and the share of the edge before it; None for a ping
+    that is on no road, and where the car has hardly moved since the last one that has a place.
+    """
+
+    edges: list[int]
+    places: list[tuple[int, float] | None]
+
+
 class Route(msgspec.Struct, frozen=True, tag="route"):
     """The way Valhalla would drive, with its costs of turns."""
 
@@ -53,12 +79,21 @@ def match_question(ask: MatchAsk, settings: MapSettings) -> dict[str, Any]:
     count = len(ask.lat)
     kept = min(count, settings.match_points)
     rows = [round(at * (count - 1) / (kept - 1)) for at in range(kept)]
+    return _snap(ask, rows, settings) | {"directions_type": "none"}
+
+
+def trace_question(ask: TraceAsk, settings: MapSettings) -> dict[str, Any]:
+    """The `trace_attributes` request of a trail."""
+    wanted = {"action": "include", "attributes": _TRACED}
+    return _snap(ask, range(len(ask.lat)), settings) | {"filters": wanted}
+
+
+def _snap(ask: MatchAsk | TraceAsk, rows: Sequence[int], settings: MapSettings) -> dict[str, Any]:
     start = ask.at_s[0]
     return {
         "shape": [{"lat": ask.lat[row], "lon": ask.lng[row], "time": ask.at_s[row] - start} for row in rows],
         "costing": "auto",
         "shape_match": "map_snap",
-        "directions_type": "none",
         "units": "kilometers",
         "trace_options": {
             "search_radius": settings.match_radius_m,
@@ -80,6 +115,25 @@ def read_match(answer: dict[str, Any]) -> Matched:
         distance_m += 1000.0 * sum(float(leg["summary"]["length"]) for leg in trip["legs"])
         shape.extend(part)
     return Matched(distance_m, _without_repeats(shape), "matched" if len(trips) == 1 else "partial")
+
+
+def read_trace(answer: dict[str, Any]) -> Traced:
+    """What a `trace_attributes` answer says."""
+    edges, places = list[int](), list[tuple[int, float] | None]()
+    ids = [int(edge["id"]) for edge in answer["edges"]]
+    number_of, gaps = list(range(len(ids))), 0
+    breaks = {point.get("edge_index") for point in answer["matched_points"] if point.get(_BREAKS)}
+    for number, graph_id in enumerate(ids):
+        number_of[number] = number + gaps
+        edges.append(graph_id)
+        if number in breaks:
+            edges.append(NO_ROAD)
+            gaps += 1
+    for point in answer["matched_points"]:
+        number = point.get("edge_index", len(ids))
+        known = point["type"] == "matched" and number < len(ids)
+        places.append((number_of[number], float(point["distance_along_edge"])) if known else None)
+    return Traced(edges, places)
 
 
 def raw_match(ask: MatchAsk) -> Matched:

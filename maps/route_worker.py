@@ -25,11 +25,15 @@ from maps.matching import (
     Matched,
     Route,
     RouteAsk,
+    TraceAsk,
+    Traced,
     match_question,
     raw_match,
     read_match,
     read_route,
+    read_trace,
     route_question,
+    trace_question,
 )
 from runtime.settings import MapSettings
 
@@ -40,7 +44,7 @@ _PR_SET_PDEATHSIG = 1
 class Question(msgspec.Struct, frozen=True):
     """One question to the worker."""
 
-    ask: MatchAsk | RouteAsk
+    ask: MatchAsk | RouteAsk | TraceAsk
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -49,7 +53,7 @@ class Answer(msgspec.Struct, frozen=True):
     The first answer of a worker, without a result, says that it is ready.
     """
 
-    result: Matched | Route | None = None
+    result: Matched | Route | Traced | None = None
     refused: str | None = None
     rss_mb: float = 0.0
 
@@ -103,13 +107,15 @@ def _read(stdin: BinaryIO, questions: queue.SimpleQueue[bytes]) -> None:
     os._exit(0)  # the parent is gone or done with us; native code may still be running
 
 
-def _answer(actor: Any, ask: MatchAsk | RouteAsk, settings: MapSettings) -> Answer:
+def _answer(actor: Any, ask: MatchAsk | RouteAsk | TraceAsk, settings: MapSettings) -> Answer:
     from valhalla import ValhallaError
 
-    result: Matched | Route
+    result: Matched | Route | Traced
     try:
         if isinstance(ask, MatchAsk):
             result = read_match(json.loads(actor.trace_route(json.dumps(match_question(ask, settings)))))
+        elif isinstance(ask, TraceAsk):
+            result = read_trace(json.loads(actor.trace_attributes(json.dumps(trace_question(ask, settings)))))
         else:
             result = read_route(json.loads(actor.route(json.dumps(route_question(ask)))))
     except ValhallaError as error:

@@ -13,7 +13,7 @@ import numpy as np
 
 from core.errors import InvalidInput, Unavailable
 from core.geo import FloatArray, LatLng
-from maps.matching import Grade, MatchAsk, Matched, Route, RouteAsk, raw_match
+from maps.matching import Grade, MatchAsk, Matched, Route, RouteAsk, TraceAsk, Traced, raw_match
 from maps.paths import NoRoute
 from maps.route_worker import LENGTH_BYTES, Answer, Question, frame
 from runtime.settings import MapSettings
@@ -44,15 +44,20 @@ class RouteWorkers:
         not sorted, Unavailable when all workers are busy and the queue is full, or when Valhalla fails or takes too
         long.
         """
-        if not (len(lat) == len(lng) == len(at_s)) or not np.isfinite([lat, lng, at_s]).all():
-            raise InvalidInput("a trail needs finite lat, lng and time of every ping", code="bad_trail")
-        if (np.diff(at_s) < 0).any():
-            raise InvalidInput("the pings of a trail must be sorted by time", code="bad_trail")
-        ask = MatchAsk(np.asarray(lat).tolist(), np.asarray(lng).tolist(), np.asarray(at_s).tolist())
+        ask = MatchAsk(*_trail(lat, lng, at_s))
         if len(ask.lat) < 2 or not self._workers:
             return raw_match(ask)
         answer = await self._ask(ask)
         assert isinstance(answer.result, Matched)
+        return answer.result
+
+    async def trace(self, lat: FloatArray, lng: FloatArray, at_s: FloatArray) -> Traced | None:
+        """The edges that a trail followed, as `match`, with which it shares the errors; None where it fits no road."""
+        ask = TraceAsk(*_trail(lat, lng, at_s))
+        if len(ask.lat) < 2 or not self._workers:
+            return None
+        answer = await self._ask(ask)
+        assert answer.result is None or isinstance(answer.result, Traced)
         return answer.result
 
     async def route(self, start: LatLng, end: LatLng) -> Route:
@@ -77,7 +82,7 @@ class RouteWorkers:
         for worker in self._workers:
             await worker.stop()
 
-    async def _ask(self, ask: MatchAsk | RouteAsk) -> Answer:
+    async def _ask(self, ask: MatchAsk | RouteAsk | TraceAsk) -> Answer:
         if self._closed:
             raise Unavailable("the route workers are closed", code="routes_closed")
         if self._waiting >= self._settings.route_queue:
@@ -101,6 +106,14 @@ class RouteWorkers:
                 if last_try or self._closed:
                     raise Unavailable("the route worker died", code="routes_failed") from error
         raise AssertionError("unreachable")
+
+
+def _trail(lat: FloatArray, lng: FloatArray, at_s: FloatArray) -> tuple[list[float], list[float], list[float]]:
+    if not (len(lat) == len(lng) == len(at_s)) or not np.isfinite([lat, lng, at_s]).all():
+        raise InvalidInput("a trail needs finite lat, lng and time of every ping", code="bad_trail")
+    if (np.diff(at_s) < 0).any():
+        raise InvalidInput("the pings of a trail must be sorted by time", code="bad_trail")
+    return np.asarray(lat).tolist(), np.asarray(lng).tolist(), np.asarray(at_s).tolist()
 
 
 class _Worker:

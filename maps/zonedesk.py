@@ -63,6 +63,11 @@ class ZoneDesk:
         """The least surge of a pickup at a place."""
         return self.zones.surge_floor(at)
 
+    def queue_at(self, lat: float, lng: float) -> str | None:
+        """The airport queue that a place belongs to: the id of its zone."""
+        zone = self.zones.at("airport_queue", lat, lng)
+        return None if zone is None else zone.zone_id
+
     # operators
 
     def shown(self) -> dict[str, Any]:

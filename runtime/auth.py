@@ -6,6 +6,7 @@ import hmac
 import itertools
 import secrets
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, cast, get_args
 
@@ -17,6 +18,20 @@ from core.errors import Unauthorized
 Scope = Literal["rider", "driver", "ops", "view"]  # view: the operator feed alone, for an open console
 
 _ISSUER = "hexcab"
+_HEAD = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"  # {"alg":"HS256","typ":"JWT"}, as PyJWT writes it
+
+
+class _Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `sign` puts into a token, and nothing else."""
+
+    iss: str
+    sub: str
+    scope: Scope
+    iat: int
+    exp: int
+
+
+_decode_claims = msgspec.json.Decoder(_Claims).decode
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -24,6 +39,10 @@ class Identity(msgspec.Struct, frozen=True):
 
     scope: Scope
     subject: str
+
+
+def _expired() -> Unauthorized:
+    return Unauthorized("the token has expired", code="token_expired")
 
 
 class Tokens:
@@ -45,12 +64,38 @@ class Tokens:
 
     def verify(self, token: str) -> Identity:
         """The caller of a token. Raises Unauthorized when it is broken, expired, or signed by someone else."""
+        return self._of_ours(token) or self._of_any(token)
+
+    def _of_ours(self, token: str) -> Identity | None:
+        """The caller of a token as `sign` makes them, in a tenth of PyJWT's time; None for any other, good or bad.
+
+        Raises Unauthorized when it has expired.
+        """
+        signed, _, signature = token.rpartition(".")
+        head, _, claims = signed.partition(".")
+        if head != _HEAD or not hmac.compare_digest(self._signature(signed), signature.encode()):
+            return None
+        try:
+            told = _decode_claims(urlsafe_b64decode(f"{claims}{'=' * (-len(claims) % 4)}"))
+        except (ValueError, msgspec.MsgspecError):
+            return None
+        now = self._wall()
+        if told.iss != _ISSUER or told.iat > now:
+            return None
+        if told.exp <= now:
+            raise _expired()
+        return Identity(told.scope, told.sub)
+
+    def _signature(self, signed: str) -> bytes:
+        return urlsafe_b64encode(hmac.digest(self._key, signed.encode(), "sha256")).rstrip(b"=")
+
+    def _of_any(self, token: str) -> Identity:
         try:
             claims = jwt.decode(
                 token, self._key, algorithms=["HS256"], issuer=_ISSUER, options={"require": ["sub", "scope", "exp"]}
             )
         except jwt.ExpiredSignatureError as error:
-            raise Unauthorized("the token has expired", code="token_expired") from error
+            raise _expired() from error
         except jwt.PyJWTError as error:
             raise Unauthorized("the token is not valid here", code="bad_token") from error
         scope = claims["scope"]

@@ -12,7 +12,7 @@ from core.errors import Conflict
 from runtime.answers import KEY_KEPT, FirstAnswer, StoredAnswer
 from runtime.gather import Gather
 from runtime.settings import RuntimeSettings
-from runtime.sql import Database, metadata, padded, unique
+from runtime.sql import Database, among, metadata, unique
 
 answers = sa.Table(
     "idempotency_keys",
@@ -68,7 +68,7 @@ class IdempotencyStore:
                 return gone
 
     async def _find_all(self, keys: Sequence[str]) -> Sequence[FirstAnswer | None]:
-        asked = answers.c.scope_key.in_(padded(keys))
+        asked = among(answers.c.scope_key, keys, self._database.kind)
         async with self._database.reading() as connection:
             rows = await connection.execute(sa.select(answers).where(asked))
             found = {row.scope_key: FirstAnswer(row.scope_key, row.body_hash).say(row.status, row.body) for row in rows}

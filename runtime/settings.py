@@ -20,7 +20,9 @@ from runtime.host_settings import HostSettings, Port
 from runtime.kafka_settings import KafkaSettings
 from runtime.redis_settings import RedisSettings
 from runtime.segment_settings import SegmentSettings
+from runtime.services_settings import ServicesSettings
 from runtime.sqlsettings import SqlSettings
+from runtime.traffic_settings import TrafficSettings
 
 
 class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,6 +52,10 @@ class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     complete_wait_s: float = 2.0  # wall time that the end of a trip waits for the log to take its pings
     last_position_wait_s: float = 1.0  # wall time that a welcome waits for the log's last position of the driver
     purge_every_s: float = 600.0
+    queue_exit_pings: int = 3  # in a row outside an airport queue's zone, until the driver's place is lost
+    queue_keep_s: float = 600.0  # a driver silent for longer loses the place in an airport queue
+    queue_tick_s: float = 1.0  # wall time between writes of the places in airport queues, and telling them
+    queue_batch: int = 1_000  # drivers of whom a tick finds earlier places; and places that drivers are told of
     expire_every_s: float = 1.0  # how often silent drivers are taken out of the supply
     max_commands: int = 32  # of one driver, waiting for their turn
     close_grace_s: float = 1.0  # wall time for a client to answer a close before it is cut off
@@ -84,6 +90,7 @@ class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     acceptance_window: int = 50  # answered offers that count
     profile_cache_s: float = 30.0
     profile_cache_max: int = 50_000
+    queue_heads: int = 16  # drivers of an airport queue who are looked at for a pickup there
     near_m: float = 1_000.0  # by air; who is nearer is a candidate even when there are enough
     max_looks: int = 3  # looks in a row when the chosen drivers were taken meanwhile
     delivery_timeout_s: float = 2.0  # wall time for handing one offer to a driver's gateway
@@ -166,6 +173,8 @@ class MapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     zone_file_bytes: int = 33_554_432
     csv_rows_max: int = 5_000_000  # of a table that a city is built from
     zones_look_s: float = 2.0  # between looks in SQL for zones that operators have changed
+    closure_snap_m: float = 20.0  # how far beside a street the line that closes it may be drawn
+    roads_look_s: float = 5.0  # between looks in SQL for closures and learned times
 
 
 class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -222,22 +231,6 @@ class ClusterSettings(HostSettings, frozen=True, forbid_unknown_fields=True):
     probe_timeout_s: float = 1.0  # wall time for one of them to answer
 
 
-class ServicesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The real servers that `hexcab services` runs on this machine. Times are wall seconds."""
-
-    start_timeout_s: float = 180.0  # for one node to answer, and then for its nodes to work as one
-    start_tries: int = 3  # a server killed just before may need a moment until its last processes are gone
-    stop_timeout_s: float = 30.0  # for an orderly end; then it is killed
-    check_timeout_s: float = 5.0  # for an answer to one question
-    poll_s: float = 0.1  # between questions to a server that starts
-    tool_timeout_s: float = 120.0  # for one helper program, such as one that makes an empty database
-    fetch_timeout_s: float = 1_200.0  # for the Java servers' files, once
-    busy_timeout_s: float = 600.0  # for another command on the same directory to end
-    max_nodes: int = 5  # of Kafka or Cassandra
-    kafka_heap_mb: int = 384
-    cassandra_heap_mb: int = 512
-
-
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole tree."""
 
@@ -247,6 +240,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fares: FareSettings = FareSettings()
     web: WebSettings = WebSettings()
     maps: MapSettings = MapSettings()
+    traffic: TrafficSettings = TrafficSettings()
     segments: SegmentSettings = SegmentSettings()
     simulator: SimulatorSettings = SimulatorSettings()
     runtime: RuntimeSettings = RuntimeSettings()

@@ -22,7 +22,7 @@ from runtime.sqlengine import Gate, open_engines, parse_url
 from runtime.sqlerrors import CONTENDED, store_failures, unique
 from runtime.sqlsettings import SqlSettings
 
-__all__ = ["Database", "Table", "Transaction", "event_row", "metadata", "outbox", "padded", "unique"]
+__all__ = ["Database", "Table", "Transaction", "among", "event_row", "metadata", "outbox", "unique"]
 
 Table = sa.Table  # for who only hands tables on
 Kind = Literal["sqlite", "postgresql", "mariadb"]
@@ -186,11 +186,14 @@ class Database:
         await self._engines.close()
 
 
-def padded(values: Sequence[str]) -> list[str]:
-    """The same values for an IN, the last one repeated up to a power of two: so few statements, not one per length."""
-    if not values:
-        return []
-    return [*values, *[values[-1]] * ((1 << (len(values) - 1).bit_length()) - len(values))]
+def among(column: sa.ColumnElement[str], values: Sequence[str], kind: Kind) -> sa.ColumnElement[bool]:
+    """Whether the column has one of these values; few statements come of it, not one for each number of values."""
+    if kind == "postgresql":
+        return column == sa.any_(sa.literal(list(values), sa.ARRAY(sa.String)))
+    wanted = list(values)
+    if wanted:
+        wanted += [wanted[-1]] * ((1 << (len(wanted) - 1).bit_length()) - len(wanted))  # up to a power of two
+    return column.in_(wanted)
 
 
 async def compare_bytewise(connection: AsyncConnection) -> None:

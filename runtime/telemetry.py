@@ -63,6 +63,8 @@ def log_to(stream: IO[str], level: str) -> logging.Handler:
 
     The audit log does not follow the level: who looked at what is always kept.
     """
+    # nothing of this is shown, and each line would find it out
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
@@ -139,7 +141,17 @@ class Metrics:
         self.trail_lost = Gauge(
             "hexcab_trail_lost", "Pings the full trail queue did not take", ["kind"], registry=self.registry
         )
-        self.connections = Gauge("hexcab_driver_connections", "Connected drivers", registry=self.registry)
+        self.traffic = self._gauge("hexcab_traffic", "What travel times were learned from here", "what")
+        self.connections = self._gauge("hexcab_driver_connections", "Connected drivers")
+        self.stale = self._gauge(
+            "hexcab_drivers_stale", "Drivers connected and open for work whose last ping is not fresh"
+        )
+        self.presence_untold = self._gauge(
+            "hexcab_presence_untold", "Arrivals and departures that presence has not been told"
+        )
+        self.claims_unshared = self._gauge(
+            "hexcab_claims_unshared", "Drivers chosen while the claims that workers share were away"
+        )
         self.rss_bytes = Gauge("hexcab_rss_bytes", "Resident memory", registry=self.registry)
 
     def show_bus(self, figures: BusFigures, now: float) -> None:

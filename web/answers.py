@@ -165,6 +165,20 @@ class ZoneCollection(GeoJson):
     version: int
 
 
+class ClosureCollection(GeoJson):
+    """Closures as GeoJSON features; properties: name, direction (of a line: both or forward), edges."""
+
+    features: list[GeoJson]
+    version: int
+
+
+class RoadConditions(Answer):
+    """Streets as GeoJSON features; properties: state, name, class, usual, now, cars_per_km, evidence_s."""
+
+    type: str
+    features: list[GeoJson]
+
+
 class SegmentAnswer(Answer):
     """The segment of a place and its neighbours, as H3 cells."""
 

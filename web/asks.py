@@ -139,7 +139,7 @@ Cursor = Annotated[str | None, Query(max_length=300)]
 PageLimit = Annotated[int | None, Query(ge=1, description="items; the default and the largest are settings")]
 
 
-def page(request: Request, limit: PageLimit = None, cursor: Cursor = None) -> Page:
+async def page(request: Request, limit: PageLimit = None, cursor: Cursor = None) -> Page:
     """One page of a list, from the query. Raises InvalidInput for more than `history_page_max`."""
     trips = edge_of(request).settings.trips
     if limit is not None and limit > trips.history_page_max:

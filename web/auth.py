@@ -1,8 +1,11 @@
-"""Who calls, and whether they may: bearer tokens, scopes, and the rule that what is someone else's does not exist."""
+"""Who calls, and whether they may: bearer tokens, scopes, and the rule that what is someone else's does not exist.
+
+Dependencies wait for nothing and are coroutines all the same: FastAPI hands plain functions to a pool of threads.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -14,29 +17,34 @@ from core.events import Party
 from runtime.auth import Identity, Scope
 from web.edge import edge_of, engine_of
 
+_CALLER = "hexcab.caller"  # in a connection's scope: who it is, once that was found out
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token of scope rider, driver or ops")
 
 
 def caller(connection: HTTPConnection) -> Identity | None:
     """Who the Authorization header says it is; None without one. Raises Unauthorized when it is not good."""
+    known: Identity | None = connection.scope.get(_CALLER)
+    if known is not None:
+        return known
     header = connection.headers.get("authorization")
     if header is None:
         return None
     kind, _, token = header.partition(" ")
     if kind.lower() != "bearer" or not token.strip():
         raise Unauthorized("the Authorization header must be: Bearer <token>", code="bad_token")
-    return engine_of(connection).security.tokens.verify(token.strip())
+    identity = connection.scope[_CALLER] = engine_of(connection).security.tokens.verify(token.strip())
+    return identity
 
 
-def maybe(request: Request, _: Annotated[object, Depends(_bearer)] = None) -> Identity | None:
+async def maybe(request: Request, _: Annotated[object, Depends(_bearer)] = None) -> Identity | None:
     """The caller, where a token is optional."""
     return caller(request)
 
 
-def allow(*scopes: Scope) -> Callable[..., Identity]:
+def allow(*scopes: Scope) -> Callable[..., Awaitable[Identity]]:
     """A dependency that lets these scopes in."""
 
-    def check(identity: Annotated[Identity | None, Depends(maybe)]) -> Identity:
+    async def check(identity: Annotated[Identity | None, Depends(maybe)]) -> Identity:
         if identity is None:
             raise Unauthorized("this needs a bearer token")
         if identity.scope not in scopes:

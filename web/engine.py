@@ -16,15 +16,16 @@ from web.ports import (
     Cabs,
     Check,
     CityMap,
+    Drawn,
     Fleet,
     IdempotencyStore,
     Quotes,
     Rides,
+    Roads,
     Segments,
     Sessions,
     Tracks,
     Trips,
-    Zones,
 )
 
 
@@ -55,7 +56,9 @@ class Engine:
     city: CityMap
     tracks: Tracks
     fleet: Fleet
-    zones: Zones
+    zones: Drawn
+    closures: Drawn
+    roads: Roads
     segments: Segments
     readiness: Mapping[str, Check]
     driver_schemas: Body  # JSON Schema of the driver gateway's messages

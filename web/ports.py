@@ -205,23 +205,27 @@ class CityMap(Protocol):
         ...
 
 
-class Zones(Protocol):
-    """The zones in force, as GeoJSON; a Body as ZoneCollection."""
+class Roads(Protocol):
+    """What is known of the roads; a Body as RoadConditions."""
+
+    async def conditions(self, state: Literal["congested", "good", "poor"] | None) -> Body:
+        """The streets in this state, or in any."""
+        ...
+
+
+class Drawn(Protocol):
+    """What operators draw, zones or closures, as GeoJSON; a Body as ZoneCollection or ClosureCollection."""
 
     def shown(self) -> Body:
         """All of them."""
         ...
 
     async def put(self, geojson: Any) -> Body:
-        """Add or replace zones; returns those. Raises InvalidInput bad_zone naming feature and reason, Conflict."""
+        """Add or replace some; returns those. Raises InvalidInput naming feature and reason, Conflict for too many."""
         ...
 
     async def remove(self, zone_id: str) -> None:
-        """Raises Conflict for the area around the roads."""
-        ...
-
-    def surge_floor(self, at: LatLng) -> float:
-        """The least surge of a pickup at a place."""
+        """Take one out. Raises NotFound; Conflict for the area around the roads."""
         ...
 
 
@@ -271,6 +275,10 @@ class Fleet(Protocol):
 
     async def demand(self) -> Mapping[int, int]:
         """Open ride requests by segment; segments without any are left out."""
+        ...
+
+    def surge_at(self, place: LatLng) -> float:
+        """The surge of a pickup at a place."""
         ...
 
     async def kpis(self, shown: FleetSnapshot) -> Body:

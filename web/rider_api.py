@@ -99,7 +99,7 @@ def ride_ask(ask: RideRequestAsk, key: str | None, by: Identity, first: FirstAns
 
     def answer(body: Body) -> FirstAnswer:
         assert first is not None
-        return first.say(201, RideRequestAnswer.model_validate(body).model_dump_json(by_alias=True))
+        return first.say(201, answer_json(body))
 
     return RideAsk(
         rider_id=ask.rider_id,
@@ -111,6 +111,11 @@ def ride_ask(ask: RideRequestAsk, key: str | None, by: Identity, first: FirstAns
         by_ops=by.scope == "ops",
         answer=None if first is None else answer,
     )
+
+
+def answer_json(body: Body) -> str:
+    """A ride request as it is answered."""
+    return RideRequestAnswer.model_validate(body).model_dump_json(by_alias=True)
 
 
 @router.get("/ride-requests/{request_id}", responses=responses(401, 403, 404), response_model=RideRequestAnswer)

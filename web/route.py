@@ -47,7 +47,8 @@ def _too_large(limit: int) -> InvalidInput:
     return InvalidInput(f"the body may have {limit} bytes at most", code="body_too_large")
 
 
-def _check_media_type(request: Request, body: bytes) -> None:
+def check_media_type(request: Request, body: bytes) -> None:
+    """Raises InvalidInput (unsupported_media_type) for a body that is said to be no JSON."""
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if body and kind != "application/json" and not kind.endswith("+json"):
         raise InvalidInput(f"the body must be application/json, not {kind[:60]}", code="unsupported_media_type")
@@ -71,7 +72,7 @@ class StrictRoute(APIRoute):
         self, request: Request, body: bytes, endpoint: Callable[[Request], Awaitable[Response]]
     ) -> Response:
         """Hand a call with its body on to the endpoint."""
-        _check_media_type(request, body)
+        check_media_type(request, body)
         return await endpoint(replayed(request, body))
 
 

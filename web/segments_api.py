@@ -32,7 +32,7 @@ async def segments(bbox: Annotated[str, Query(max_length=120)], _: Either, reque
     engine = engine_of(request)
     box, fleet, demand = box_of(bbox), await engine.fleet.snapshot(), await engine.fleet.demand()
     table = engine.segments.newest
-    return segments_geojson(box, table, Load(supply_of(fleet, table), demand, engine.zones.surge_floor))
+    return segments_geojson(box, table, Load(supply_of(fleet, table), demand, engine.fleet.surge_at))
 
 
 @router.get("/segments/locate", responses=responses(401, 422), response_model=SegmentAnswer)

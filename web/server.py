@@ -20,6 +20,7 @@ from web import (
     ops_socket,
     rider_api,
     rider_socket,
+    roads_api,
     segments_api,
     sessions_api,
     trips_api,
@@ -31,6 +32,7 @@ from web.mercator import MercatorBox
 from web.openapi import describe
 from web.ops_socket import OpsFeed
 from web.roadmap import RoadMap
+from web.shortcut import Shortcut
 from web.telemetry import Telemetry
 
 CONSOLE = Path(__file__).parent / "console"
@@ -46,6 +48,8 @@ _ROUTERS = (
     segments_api.router,
     zones_api.creating,
     zones_api.router,
+    roads_api.creating,
+    roads_api.router,
     ops_api.router,
     meta.public,
     rider_socket.router,
@@ -67,6 +71,7 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
     app.state.road_map = RoadMap(engine.city, box)
     app.state.ops_feed = feed = OpsFeed(engine, settings.web, box)
     _watch_sockets(engine, feed)
+    app.add_middleware(Shortcut)
     app.add_middleware(Telemetry, metrics=engine.metrics, wall=engine.wall)
     errors.install(app)
     v1 = APIRouter(prefix="/v1")

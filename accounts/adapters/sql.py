@@ -13,7 +13,7 @@ from accounts.model import EMAIL_MAX, NAME_MAX, PLATE_MAX, Driver, Rider, Role, 
 from accounts.ports import CodeRow, Stars
 from core.errors import Conflict
 from runtime.gather import Gather
-from runtime.sql import Database, Transaction, metadata, padded, unique
+from runtime.sql import Database, Transaction, among, metadata, unique
 
 _ID, _PHONE = 40, 20
 
@@ -230,7 +230,7 @@ class SqlPeople:
         return {row["driver_id"]: _driver_of(row) for row in rows}
 
     async def _riders(self, rider_ids: Sequence[str]) -> Sequence[Rider | None]:
-        query = sa.select(riders).where(riders.c.rider_id.in_(padded(rider_ids)))
+        query = sa.select(riders).where(among(riders.c.rider_id, rider_ids, self._of_riders.kind))
         async with self._of_riders.reading() as connection:
             found = {row["rider_id"]: Rider(**row) for row in (await connection.execute(query)).mappings()}
         return [found.get(rider_id) for rider_id in rider_ids]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import msgspec
 import numpy as np
@@ -17,11 +17,11 @@ from core.geo import LatLng
 from dispatch.model import RequestRide
 from dispatch.service import RideDesk
 from dispatch.views import request_body
-from location.model import BUSY, ONLINE
 from location.ports import SupplyStore, TrailLog
 from maps.cities import City
 from maps.segmentdesk import SegmentDesk
 from maps.segments import parse
+from maps.zonedesk import ZoneDesk
 from payments.quotes import QuoteDesk
 from runtime.auth import Identity
 from runtime.settings import Settings
@@ -30,9 +30,7 @@ from trips.model import By
 from trips.service import TripDesk
 from trips.views import trip_body
 from web.auth import party
-from web.ports import Body, FleetSnapshot, Listed, Page, Position, RideAsk, TravelTime
-
-_CABS_WITHIN_M = 3_000.0  # of a rider who watches, by air
+from web.ports import Body, FleetSnapshot, Listed, Page, RideAsk, TravelTime
 
 
 class Rides:
@@ -147,51 +145,6 @@ class Quotes:
         }
 
 
-class Cabs:
-    """web's Cabs, and payments' PickupEta."""
-
-    def __init__(self, store: SupplyStore, city: City, segments: SegmentDesk, clock: Clock, settings: Settings) -> None:
-        self._store = store
-        self._city = city
-        self._segments = segments
-        self._clock = clock
-        self._fresh_s = settings.location.fresh_s
-
-    async def near(self, at: LatLng, limit: int) -> Sequence[Body]:
-        around = self._segments.around(self._segments.at(at), _CABS_WITHIN_M)
-        rows = await self._store.in_segments(around.cells.tolist())
-        age_s = self._clock.now() - rows.seen_at
-        free = np.flatnonzero(((rows.flags & ONLINE) != 0) & ((rows.flags & BUSY) == 0) & (age_s <= self._fresh_s))
-        if not len(free):
-            return []
-        seconds = self._city.eta.to_one(rows.lat[free], rows.lng[free], at).seconds
-        nearest = [row for row in np.argsort(seconds, kind="stable").tolist() if np.isfinite(seconds[row])][:limit]
-        return [
-            {
-                "driver_id": rows.driver_ids[free[row]],
-                "lat": float(rows.lat[free[row]]),
-                "lng": float(rows.lng[free[row]]),
-                "heading": None if np.isnan(rows.heading[free[row]]) else float(rows.heading[free[row]]),
-                "eta_s": round(float(seconds[row]), 1),
-                "age_s": round(max(0.0, float(age_s[free[row]])), 1),
-            }
-            for row in nearest
-        ]
-
-    async def __call__(self, pickup: LatLng) -> float | None:
-        """Road seconds of the nearest free cab; None when none is near."""
-        cabs = await self.near(pickup, 1)
-        return None if not cabs else float(cabs[0]["eta_s"])
-
-    async def position(self, driver_id: str) -> Position | None:
-        rows = await self._store.of_driver(driver_id)
-        if not rows.driver_ids:
-            return None
-        heading, age_s = float(rows.heading[0]), self._clock.now() - float(rows.seen_at[0])
-        place = LatLng(float(rows.lat[0]), float(rows.lng[0]))
-        return Position(place, 0.0 if np.isnan(heading) else heading, max(0.0, age_s))
-
-
 class CityMap:
     """web's CityMap."""
 
@@ -246,11 +199,14 @@ class Tracks:
 class Fleet:
     """web's Fleet."""
 
-    def __init__(self, store: SupplyStore, rides: RideDesk, board: Board, segments: SegmentDesk) -> None:
+    def __init__(
+        self, store: SupplyStore, rides: RideDesk, board: Board, segments: SegmentDesk, zones: ZoneDesk
+    ) -> None:
         self._store = store
         self._rides = rides
         self._board = board
         self._segments = segments
+        self._zones = zones
 
     async def snapshot(self) -> FleetSnapshot:
         rows = await self._store.in_segments(await self._store.occupied())
@@ -264,6 +220,9 @@ class Fleet:
 
     async def demand(self) -> Mapping[int, int]:
         return self._segments.as_now({parse(name): count for name, count in (await self._rides.demand()).items()})
+
+    def surge_at(self, place: LatLng) -> float:
+        return self._zones.surge_floor(place)
 
     async def kpis(self, shown: FleetSnapshot) -> Body:
         wait_s = self._board.pickup_wait_s

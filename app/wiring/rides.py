@@ -1,80 +1,47 @@
-"""What dispatch needs: supply from location, travel from maps, prices from payments, and trips."""
+"""What dispatch needs beside the supply: travel from maps, prices from payments, and trips."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import chain
-
 import numpy as np
 
+from app.wiring.supply import searchable
 from core.errors import InvalidInput
-from core.geo import FloatArray, IntArray, LatLng
+from core.geo import FloatArray, LatLng
 from core.ids import Ids
 from core.money import Money
 from dispatch import model as dispatch
-from location.model import SupplyRows
-from location.ports import SupplyStore
+from location.ports import QueueStore, SupplyStore
 from maps.cities import City
 from maps.zonedesk import ZoneDesk
 from payments.fares import fare, tariff_of
 from payments.model import RoadLeg
 from payments.quotes import QuoteDesk
-from runtime.gather import Gather
-from runtime.settings import DispatchSettings, FareSettings
+from runtime.settings import FareSettings
 from runtime.sql import Transaction
 from trips.adapters.sql import SqlTripBook
 from trips.model import NewTrip, TripPapers
 from trips.ports import DriverCards, Quotes
 
 
-class StoredSupply:
-    """dispatch's Supply, read from the store that every host shares.
+class AirportQueues:
+    """dispatch's DriverQueues: the zones of the city, the places that gateways keep, and where those drivers are."""
 
-    Whoever asks while a reading is under way is answered by the next, together with all others: one that begins after
-    the question, so nobody hears of anything older than by asking alone.
-    """
+    def __init__(self, zones: ZoneDesk, places: QueueStore, supply: SupplyStore) -> None:
+        self._zones = zones
+        self._places = places
+        self._supply = supply
 
-    def __init__(self, store: SupplyStore, settings: DispatchSettings) -> None:
-        self._store = store
-        self._read = Gather(self._ask, settings.supply_asks, 2 * settings.max_open_requests)
+    def at(self, pickup: LatLng) -> bool:
+        return self._zones.queue_at(*pickup) is not None
 
-    async def in_segments(self, segments: Sequence[int]) -> dispatch.SupplyRows:
-        return dispatch.SupplyRows.join(list((await self.by_segment(segments)).values()))
-
-    async def by_segment(self, segments: Sequence[int]) -> Mapping[int, dispatch.SupplyRows]:
-        found = await self._read(segments)
-        return {segment: found[segment] for segment in segments if segment in found} if found else {}
-
-    async def _ask(self, asked: Sequence[Sequence[int]]) -> Sequence[Mapping[int, dispatch.SupplyRows]]:
-        found = _by_segment(await self._store.in_segments(list(dict.fromkeys(chain.from_iterable(asked)))))
-        return [found] * len(asked)
-
-
-def _by_segment(rows: SupplyRows) -> dict[int, dispatch.SupplyRows]:
-    """The rows (n,) as dispatch has them, apart for each segment."""
-    if not rows.driver_ids:
-        return {}
-    order: IntArray = np.argsort(rows.segment, kind="stable")
-    found, starts = np.unique(rows.segment[order], return_index=True)
-    together = _rows(rows).take(order)
-    ends = [*starts[1:].tolist(), len(order)]
-    return {
-        segment: together.take(np.arange(start, end))
-        for segment, start, end in zip(found.tolist(), starts.tolist(), ends, strict=True)
-    }
-
-
-def _rows(rows: SupplyRows) -> dispatch.SupplyRows:
-    return dispatch.SupplyRows(
-        driver=np.array(rows.driver_ids, dtype=np.str_),
-        lat=rows.lat,
-        lng=rows.lng,
-        seen_at=rows.seen_at,
-        idle_since=rows.idle_since,
-        flags=rows.flags.astype(np.int64),
-        vehicle_class=np.array(rows.vehicle, dtype=np.str_),
-        seats=np.zeros(len(rows.driver_ids), dtype=np.int64),  # riders cannot ask for seats yet
-    )
+    async def first(self, pickup: LatLng, limit: int) -> dispatch.SupplyRows:
+        zone_id = self._zones.queue_at(*pickup)
+        line = [] if zone_id is None else await self._places.first(zone_id, limit)
+        if not line:
+            return dispatch.SupplyRows.join(())
+        found = await self._supply.of_drivers(line)
+        place = {driver_id: number for number, driver_id in enumerate(found.driver_ids)}
+        return searchable(found.take([place[driver_id] for driver_id in line if driver_id in place]))
 
 
 class RoadPickup:

@@ -56,9 +56,9 @@ class MemorySupply:
         """The segments in which drivers stand."""
         return list(self._members)
 
-    async def of_driver(self, driver_id: str) -> SupplyRows:
-        """The driver's row, or none."""
-        return self._of([driver_id] if self._held.get(driver_id, (0, 0))[1] else [])
+    async def of_drivers(self, driver_ids: Sequence[str]) -> SupplyRows:
+        """The drivers' rows."""
+        return self._of([each for each in dict.fromkeys(driver_ids) if self._held.get(each, (0, 0))[1]])
 
     async def expire(self, before: float) -> list[str]:
         """Take out drivers last seen before this time."""
@@ -160,3 +160,33 @@ def trail_of(points: Iterable[TrailPoint]) -> Trail:
         for _, trip_id, _, ping in points
     ]
     return Trail.of(sorted(rows, key=lambda row: (row[1], row[0])))
+
+
+class MemoryQueues:
+    """The QueueStore port."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, tuple[str, float]] = {}
+        self._seen_at: dict[str, float] = {}
+
+    async def queues_of(self, driver_ids: Sequence[str]) -> Mapping[str, str]:
+        return {driver_id: self.places[driver_id][0] for driver_id in driver_ids if driver_id in self.places}
+
+    async def move(self, joined: Mapping[str, tuple[str, float]], left: Sequence[str], now: float) -> None:
+        self.places |= joined
+        self._seen_at |= dict.fromkeys(joined, now)
+        for driver_id in left:
+            self.places.pop(driver_id, None)
+
+    async def renew(self, driver_ids: Sequence[str], now: float) -> None:
+        self._seen_at |= dict.fromkeys(driver_ids, now)
+
+    async def first(self, zone_id: str, limit: int) -> list[str]:
+        line = [(at, driver_id) for driver_id, (zone, at) in self.places.items() if zone == zone_id]
+        return [driver_id for _, driver_id in sorted(line)[:limit]]
+
+    async def purge(self, before: float) -> int:
+        gone = [driver_id for driver_id in self.places if self._seen_at[driver_id] < before]
+        for driver_id in gone:
+            del self.places[driver_id]
+        return len(gone)

@@ -25,6 +25,7 @@ class Counts:
     """Totals since the start, and the present connections."""
 
     connections: int
+    stale: int  # of them: open for work, without a ping that is fresh
     pings_accepted: int
     pings_dropped: dict[str, int]  # by reason
     pings_waiting: int  # for the trail log

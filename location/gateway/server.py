@@ -24,6 +24,7 @@ from location.live import Driver
 from location.messages import Command, Ping, Pings
 from location.pings import PingPath
 from location.presence import HostPresence, OneHost
+from location.queues import QueueKeeper
 from location.trail import TrailWriter
 
 _log = logging.getLogger(__name__)
@@ -44,7 +45,9 @@ class Gateway:
         self._supply = parts.supply
         self._live = parts.supply.live
         self._writer = TrailWriter(parts.trail, self._live, settings, self._durable)
-        self._path = PingPath(self._live, self._writer, parts.segment_of, settings, inside=parts.inside)
+        self._queues = QueueKeeper(parts.queues, self._live, parts.clock, settings, self.deliver)
+        seen = self._queues.watch
+        self._path = PingPath(self._live, self._writer, parts.segment_of, settings, inside=parts.inside, seen=seen)
         self._acks = Acks(parts.clock, settings)
         self._presence: HostPresence[Connection] = HostPresence()
         self._lanes = Lanes(settings.max_commands)
@@ -92,6 +95,7 @@ class Gateway:
             (self._probe_silent, min(_UPKEEP_S, settings.idle_timeout_s / 6), wall),
             (self._supply.expire, settings.expire_every_s, engine),
             (self._purge, settings.purge_every_s, engine),
+            (self._queues.flush, settings.queue_tick_s, wall),
         )
         self._tasks = [asyncio.create_task(self._repeat(*each)) for each in steps]
 
@@ -137,9 +141,10 @@ class Gateway:
 
     def counts(self) -> Counts:
         """What has happened so far, for the metrics."""
-        traffic = self._traffic
+        traffic, silent_since = self._traffic, self._clock.now() - self._settings.fresh_s
         return Counts(
             connections=len(self._presence),
+            stale=sum(each.driver.online and each.driver.seen_at < silent_since for each in self._presence),
             pings_accepted=self._path.accepted,
             pings_dropped=dict(self._path.dropped),
             pings_waiting=len(self._writer),

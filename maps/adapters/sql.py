@@ -10,11 +10,12 @@ from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
 from core.errors import Conflict
 from core.events import ZonesChanged
+from maps.adapters.versions import next_version, version_of
 from maps.ports import ZoneChanges
 from maps.zonejson import feature_of, read_zones
 from maps.zones import Zone
 from runtime.settings import MapSettings
-from runtime.sql import Database, Transaction, metadata, unique
+from runtime.sql import Database, Transaction, metadata
 
 zones = sa.Table(
     "zones",
@@ -24,13 +25,6 @@ zones = sa.Table(
     sa.Column("feature", sa.Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")),  # NULL: removed
     sa.Column("changed_at", sa.Double, nullable=False),
 )
-map_versions = sa.Table(
-    "map_versions",
-    metadata,
-    sa.Column("name", sa.String(40), primary_key=True),
-    sa.Column("version", sa.BigInteger, nullable=False),
-)
-
 _NAME = "zones"
 _STORED = MapSettings(zone_vertices=10**9, zone_pickup_points=10**9, zone_max_surge=1e9)  # checked when it was saved
 
@@ -42,9 +36,7 @@ class SqlZones:
         self._database = database
 
     async def version(self) -> int:
-        query = sa.select(map_versions.c.version).where(map_versions.c.name == _NAME)
-        async with self._database.reading() as connection:
-            return int((await connection.execute(query)).scalar() or 0)
+        return await version_of(self._database, _NAME)
 
     async def load(self) -> ZoneChanges:
         version = await self.version()  # first: what is committed meanwhile is then found by the next look
@@ -54,7 +46,7 @@ class SqlZones:
 
     async def save(self, changes: Mapping[str, Zone | None], at: float) -> int:
         async def work(tx: Transaction) -> int:
-            version = await _next_version(tx)
+            version = await next_version(tx, _NAME)
             for zone_id, zone in changes.items():
                 await _put(tx, zone_id, zone, {"version": version, "changed_at": at})
             tx.publish(ZonesChanged(id=f"zones:{version}", at=at, version=version))
@@ -68,18 +60,6 @@ class SqlZones:
 
 def _zone(feature: str | None) -> Zone | None:
     return None if feature is None else read_zones(msgspec.json.decode(feature), _STORED)[0]
-
-
-async def _next_version(tx: Transaction) -> int:
-    of_zones = map_versions.c.name == _NAME
-    raised = await tx.connection.execute(
-        sa.update(map_versions).where(of_zones).values(version=map_versions.c.version + 1)
-    )
-    if not raised.rowcount:
-        with unique(map_versions, {"name": Conflict("somebody else has changed the zones at this moment")}):
-            await tx.connection.execute(sa.insert(map_versions).values(name=_NAME, version=1))
-    found = await tx.connection.execute(sa.select(map_versions.c.version).where(of_zones))
-    return int(found.scalar_one())
 
 
 async def _put(tx: Transaction, zone_id: str, zone: Zone | None, values: dict[str, float]) -> None:

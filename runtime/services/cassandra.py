@@ -12,7 +12,7 @@ import msgspec
 from runtime.services import cql, pins
 from runtime.services.jars import class_path, find_java, have_jars, jar_folder, locked, with_maven
 from runtime.services.model import Entry, NodePlan, Say, Site
-from runtime.settings import ServicesSettings
+from runtime.services_settings import ServicesSettings
 
 # what Cassandra 5.0 asks of Java 17's modules (conf/jvm17-server.options of its release)
 _EXPORTS = (

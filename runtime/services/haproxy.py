@@ -14,7 +14,7 @@ from core.errors import Unavailable
 from runtime.services import processes
 from runtime.services.model import Node, not_installed
 from runtime.services.places import account, find_program, free_ports, give, make_folder, reachable, taken
-from runtime.settings import ServicesSettings
+from runtime.services_settings import ServicesSettings
 
 
 class Behind(NamedTuple):

@@ -16,7 +16,7 @@ from runtime.services import pins
 from runtime.services.model import Say, not_installed
 from runtime.services.places import Account, find_program, reachable
 from runtime.services.processes import runner
-from runtime.settings import ServicesSettings
+from runtime.services_settings import ServicesSettings
 
 VERSIONS: Final = {"kafka": pins.KAFKA, "cassandra": pins.CASSANDRA}
 

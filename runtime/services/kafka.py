@@ -11,7 +11,7 @@ from pathlib import Path
 from runtime.services import pins
 from runtime.services.jars import class_path, find_java, have_jars, with_maven
 from runtime.services.model import Entry, Node, NodePlan, Say, Site
-from runtime.settings import ServicesSettings
+from runtime.services_settings import ServicesSettings
 
 _CLUSTER = "aGV4Y2FiLWhleGNhYi1oZQ"  # 16 bytes in base64: the clusters of two directories never meet
 _MAJORITY_OF_THREE = 2

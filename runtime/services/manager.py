@@ -16,7 +16,7 @@ from runtime.services.model import Entry, Kind, Say, Site
 from runtime.services.places import default_cache, make_folder
 from runtime.services.starting import Starter
 from runtime.services.state import State
-from runtime.settings import ServicesSettings
+from runtime.services_settings import ServicesSettings
 
 
 class NodeStatus(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from core.errors import Unavailable
 from runtime.services.model import Entry, NodePlan, OneNode, Say, Site, not_installed
 from runtime.services.places import find_program
 from runtime.services.processes import runner
-from runtime.settings import ServicesSettings
+from runtime.services_settings import ServicesSettings
 
 
 class Mariadb(OneNode):

@@ -12,7 +12,7 @@ import msgspec
 
 from core.errors import Unavailable
 from runtime.services.places import Account, give
-from runtime.settings import ServicesSettings
+from runtime.services_settings import ServicesSettings
 
 Say = Callable[[str], None]  # what goes on, a line at a time
 

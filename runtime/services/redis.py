@@ -9,7 +9,7 @@ from pathlib import Path
 from runtime.services.model import Entry, NodePlan, OneNode, Say, Site, not_installed
 from runtime.services.places import find_program
 from runtime.services.processes import runner
-from runtime.settings import ServicesSettings
+from runtime.services_settings import ServicesSettings
 
 _REMEDY = "apt-get install redis-server"
 

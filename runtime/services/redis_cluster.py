@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runtime.services.model import Entry, NodePlan, Say, Site
 from runtime.services.redis import ask, find_redis, program, redis_command
-from runtime.settings import ServicesSettings
+from runtime.services_settings import ServicesSettings
 
 _MASTERS, _REPLICAS = 3, 3
 _NODE_TIMEOUT_MS = 5_000  # a master that is silent for longer is replaced by its replica

@@ -17,7 +17,7 @@ from runtime.services import processes
 from runtime.services.model import Entry, Kind, Node, NodePlan, Say, Site
 from runtime.services.places import account, free_ports, make_folder, reachable, taken
 from runtime.services.state import State
-from runtime.settings import ServicesSettings
+from runtime.services_settings import ServicesSettings
 
 
 @dataclass(frozen=True, slots=True)

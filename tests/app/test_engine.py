@@ -338,3 +338,53 @@ async def test_zones_of_operators_refuse_and_raise_bookings_and_outlive_the_engi
         assert quote["fare"]["amount_minor"] > plain["fare"]["amount_minor"]
         booked = await http.post("/v1/ride-requests", json=ride, headers=rider)
         assert booked.status_code == 201
+
+
+async def test_drivers_wait_in_line_at_the_airport_and_keep_their_places_over_a_restart(
+    tmp_path: Path, gothenburg: City
+) -> None:
+    pickup, dropoff = places_of(gothenburg)
+    zone = _zone_around(pickup, kind="airport_queue") | {"id": "air"}
+    drivers: list[str] = []
+    async with engine_on(tmp_path / "d", gothenburg) as (_, outside):
+        async with outside.api() as api:
+            assert (await api.post("/v1/zones", json=zone)).status_code == 201
+        for place in (1, 2):
+            drivers.append(await outside.new_driver())
+            async with outside.driver(drivers[-1], pickup) as app, app.pinging(pickup):
+                told = await app.hear("queue")
+                assert (told["zone_id"], told["position"], told["length"]) == ("air", place, place)
+
+    async with engine_on(tmp_path / "d", gothenburg) as (_, outside):
+        async with outside.driver(drivers[1]) as late, late.pinging(pickup):  # online, as before
+            assert (await late.hear("queue"))["position"] == 2, "the other one's place is kept"
+            async with outside.driver(drivers[0]) as early, early.pinging(pickup):
+                assert (await early.hear("queue"))["position"] == 1
+                await outside.seen(drivers[0], pickup)
+                await outside.book(await outside.new_rider(), pickup, dropoff)
+                offer = await early.hear("offer")
+                assert (offer["mode"], late.all("offer")) == ("best", [])
+                assert "number 1 in line" in offer["why"]
+                await early.say("accept", offer_id=offer["offer_id"])
+                assert (await early.hear("queue", zone_id="air", position=None))["length"] is None
+                assert (await late.hear("queue", position=1))["length"] == 1
+
+
+async def test_a_closed_street_makes_ways_longer_until_it_is_opened(tmp_path: Path, gothenburg: City) -> None:
+    pickup, dropoff = places_of(gothenburg)
+    ride = {"rider_id": "rdr_1", "pickup": pickup._asdict(), "dropoff": dropoff._asdict()}
+    path = gothenburg.paths.path(pickup, dropoff)
+    middle = len(path.lat) // 2
+    here = LatLng(float(path.lat[middle]), float(path.lng[middle]))
+    feature = _zone_around(here)
+    async with engine_on(tmp_path / "d", gothenburg) as (engine, _), httpx.AsyncClient(base_url=engine.url) as http:
+        ops = {"Authorization": f"Bearer {engine.mint('ops', 'ops_1')}"}
+        rider = {"Authorization": f"Bearer {engine.mint('rider', 'rdr_1')}"}
+        before = (await http.post("/v1/quotes", json=ride, headers=rider)).json()["duration_s"]
+        made = await http.post("/v1/roads/closures", json=feature, headers=ops)
+        assert made.status_code == 201, made.text
+        (closure,) = made.json()["features"]
+        assert closure["properties"]["edges"] > 0
+        assert (await http.post("/v1/quotes", json=ride, headers=rider)).json()["duration_s"] > before
+        assert (await http.delete(f"/v1/roads/closures/{closure['id']}", headers=ops)).status_code == 204
+        assert (await http.post("/v1/quotes", json=ride, headers=rider)).json()["duration_s"] == before

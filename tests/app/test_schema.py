@@ -114,7 +114,7 @@ async def test_a_schema_of_a_later_version_is_refused(sql_url: str) -> None:
     await upgrade_one(database)
     async with database.transaction() as tx:
         await tx.connection.exec_driver_sql(
-            "UPDATE alembic_version SET version_num = '9999' WHERE version_num LIKE 'trips_%'"
+            "UPDATE alembic_version SET version_num = '9999' WHERE version_num BETWEEN 'trips' AND 'tript'"
         )
     with pytest.raises(Conflict) as refused:
         await upgrade_one(database)

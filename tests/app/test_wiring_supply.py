@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.wiring.rides import StoredSupply
+from app.wiring.supply import StoredSupply, SupplyReads
 from core.errors import Unavailable
 from dispatch.model import SupplyRows
 from location.adapters.memory import MemorySupply
 from location.model import ONLINE, SupplyChange, SupplyRow
 from location.model import SupplyRows as Found
 from maps.segments import segment_of
-from runtime.settings import DispatchSettings
+from runtime.settings import DispatchSettings, Settings
 
 A, B, C = (segment_of(57.7 + step, 11.97) for step in (0.0, 0.02, 0.04))
 
@@ -45,7 +45,7 @@ def store() -> SlowSupply:
 
 @pytest.fixture
 def supply(store: SlowSupply) -> StoredSupply:
-    return StoredSupply(store, DispatchSettings(supply_asks=3))
+    return StoredSupply(SupplyReads(store, Settings(dispatch=DispatchSettings(supply_asks=3))))
 
 
 async def put(store: SlowSupply, driver_id: str, segment: int, seen_at: float = 5.0) -> None:

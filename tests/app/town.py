@@ -27,6 +27,7 @@ from app.wiring.board import Board
 from app.wiring.drivers import AccountWatch, Desk, DriverRooms
 from app.wiring.duty import Duty
 from app.wiring.people import Cards
+from app.wiring.supply import StoredSupply, SupplyReads
 from core.errors import Unavailable
 from core.events import AnyEvent
 from core.geo import LatLng
@@ -156,7 +157,7 @@ class Town:
         self.papers = rides.Papers(Cards(people), trips.Promises(SqlQuoteReader(self.databases.payments)))
         ports = Ports(
             store=SqlStore(self.main, lambda tx: rides.TripOpener(tx, ids)),
-            supply=rides.StoredSupply(self.store, settings.dispatch),
+            supply=StoredSupply(SupplyReads(self.store, settings)),
             travel=FakeTravel(),
             profiles=FakeProfiles(),
             delivery=self.apps,

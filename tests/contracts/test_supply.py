@@ -196,11 +196,12 @@ async def test_a_redis_that_is_away_is_unavailable() -> None:
 async def test_a_driver_is_found_wherever_they_stand(store: SupplyStore) -> None:
     await store.apply([put("drv_1", A), put("drv_2", B)])
     await store.apply([put("drv_1", C, previous=A)])
-    found = await store.of_driver("drv_1")
+    found = await store.of_drivers(["drv_1", "nobody", "drv_1"])
     assert (found.driver_ids, found.segment.tolist(), found.lat.tolist()) == (["drv_1"], [C], [57.7])
     await store.apply([leave("drv_1", previous=C)])
-    assert (await store.of_driver("drv_1")).driver_ids == []
-    assert (await store.of_driver("nobody")).driver_ids == []
+    assert (await store.of_drivers(["drv_1", "drv_2"])).driver_ids == ["drv_2"]
+    assert (await store.of_drivers(["nobody"])).driver_ids == []
+    assert (await store.of_drivers([])).driver_ids == []
 
 
 async def test_the_occupied_segments_are_those_in_which_somebody_stands(store: SupplyStore) -> None:
@@ -299,7 +300,7 @@ async def test_what_an_older_host_writes_too_late_it_takes_back_when_it_hears_of
     await newer.apply([put("drv_1", C, 0, 102.0, epoch=5)])
     Late.of(older).gate.set()
     assert await late == []
-    assert (await newer.of_driver("drv_1")).segment.tolist() == [C]
+    assert (await newer.of_drivers(["drv_1"])).segment.tolist() == [C]
     refused = await older.apply([put("drv_1", B, B, 103.0, epoch=4)])
     assert [each.driver_id for each in refused] == ["drv_1"]
     assert await newer.count([A, B, C]) == [0, 0, 1]

@@ -26,6 +26,7 @@ def candidates(draw: st.DrawFn, max_size: int = 12) -> Candidates:
         idle_s=column(-5.0, 0.0, 90.0, 1e5),
         rating=column(1.0, 4.3, 5.0, float("nan")),
         acceptance=column(0.0, 0.5, 1.0, float("nan")),
+        place_in_line=column(1.0, 2.0, float("inf"), float("inf")),
     )
 
 
@@ -57,6 +58,7 @@ def asks(draw: st.DrawFn) -> Ask:
         elsewhere=draw(st.frozensets(names, max_size=3)),
         free=draw(st.integers(0, 3)),
         taken=draw(st.frozensets(names, max_size=3)),
+        line=draw(st.dictionaries(names, st.integers(1, 9), max_size=3)),
     )
 
 

@@ -132,3 +132,16 @@ def test_best_has_one_offer_open_and_broadcast_several() -> None:
     assert (places("best", POLICY), places("broadcast", POLICY)) == (1, 3)
     assert next_drivers(["a", "b", "c", "d"], 2, {"a", "c"}) == [1, 3]
     assert next_drivers(["a"], 0, set()) == []
+
+
+def test_where_drivers_wait_in_line_they_are_asked_one_after_the_other() -> None:
+    assert choose_mode(asking(rider_class="standard"), in_line=True) == "best"
+    assert choose_mode(asking(mode="broadcast", by_ops=True), in_line=True) == "broadcast"
+
+
+def test_the_head_of_the_line_is_chosen_though_others_are_nearer() -> None:
+    rows = supply_rows([{"seen_at": NOW, "driver": f"d{n:02d}"} for n in range(4)])
+    ask = dataclasses.replace(ASK, mode="best", free=1, line={"d03": 1, "d02": 2})
+    assert [choice.driver for choice in decided(rows, ask).chosen] == ["d03"]
+    tried = dataclasses.replace(ask, tried={"d03": NEVER_AGAIN})
+    assert [choice.driver for choice in decided(rows, tried).chosen] == ["d02"]

@@ -14,7 +14,8 @@ from tests.dispatch.pure import candidates
 def of(*rows: tuple[str, float, float, float, float]) -> Candidates:
     """(driver, pickup_eta_s, idle_s, rating, acceptance) a row."""
     driver, *columns = zip(*rows, strict=True)
-    return Candidates(np.array(driver), *(np.array(column, dtype=np.float64) for column in columns))
+    nobody_waits = np.full(len(rows), np.inf)
+    return Candidates(np.array(driver), *(np.array(column, dtype=np.float64) for column in columns), nobody_waits)
 
 
 def names(ranked: Candidates, weights: Weights | None = None) -> list[str]:
@@ -57,6 +58,17 @@ def test_unreachable_drivers_are_left_out() -> None:
     assert names(of(("cut_off", float("inf"), 60, 5, 1), ("near", 60, 60, 5, 1))) == ["near"]
 
 
+def test_who_waits_in_line_comes_first_in_the_order_of_the_line() -> None:
+    drivers = of(
+        ("near", 10, 60, 5, 1), ("second", 90, 900, 5, 1), ("first", 300, 0, 4, 0.5), ("cut_off", np.inf, 0, 5, 1)
+    )
+    in_line = dataclasses.replace(drivers, place_in_line=np.array([np.inf, 2, 1, 0]))
+    assert names(in_line) == ["first", "second", "near"]
+    ranking = rank(in_line, Weights())
+    assert why(ranking, 0).startswith("1 of 3: number 1 in line, 300 s away")
+    assert why(ranking, 2).startswith("3 of 3: 10 s away")
+
+
 def test_the_reason_names_rank_and_features_that_matter() -> None:
     ranking = rank(of(("a", 95, 720, 4.8, 1.0), ("b", 400, 0, 5, 1)), Weights())
     assert why(ranking, 0) == "1 of 2: 95 s away, -24 idle, +4 rating"
@@ -87,7 +99,9 @@ def test_contributions_add_up_to_the_score(given_candidates: Candidates) -> None
 
 
 @given(candidates())
-def test_scores_ascend_and_each_reachable_driver_stands_once(given_candidates: Candidates) -> None:
+def test_scores_ascend_by_place_in_line_and_each_reachable_driver_stands_once(given_candidates: Candidates) -> None:
     ranking = rank(given_candidates, Weights())
-    assert (np.diff(ranking.scores) >= 0).all()
+    scores_of = {place: ranking.scores[ranking.place_in_line == place] for place in (1.0, 2.0, np.inf)}
+    assert all((np.diff(scores) >= 0).all() for scores in scores_of.values())
+    assert sorted(ranking.place_in_line.tolist()) == ranking.place_in_line.tolist()
     assert sorted(ranking.order.tolist()) == np.flatnonzero(np.isfinite(given_candidates.pickup_eta_s)).tolist()

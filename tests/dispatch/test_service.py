@@ -10,10 +10,10 @@ from core.errors import Conflict, Forbidden, InvalidInput, NotFound, TooMany, Un
 from core.events import CabFound, NoCabFound, OfferAccepted, OffersMade, RideRequested, search_ended_id
 from core.geo import LatLng
 from core.money import Money
-from dispatch.model import Quoted, RequestRide
+from dispatch.model import Quoted, RequestRide, SupplyRows
 from dispatch.views import request_body
 from tests.dispatch.conftest import MakeWorld
-from tests.dispatch.world import AIRPORT, CENTRE, ON_TRIP, World, north_of
+from tests.dispatch.world import AIRPORT, CENTRE, ON_TRIP, World, north_of, supply_rows
 
 
 async def test_a_request_is_durable_and_announced_when_it_is_acknowledged(world: World) -> None:
@@ -525,3 +525,35 @@ async def test_a_request_made_before_the_zone_was_there_is_still_known_by_its_id
     await world.restart()
     again = RequestRide(rider_id="rdr_1", pickup=CENTRE, dropoff=AIRPORT, request_id="req_mine")
     assert await world.desk.request_ride(again) == first
+
+
+class Line:
+    """Drivers who wait in line for every pickup."""
+
+    def __init__(self, world: World, *drivers: str) -> None:
+        self._world = world
+        self.drivers = list(drivers)
+
+    def at(self, pickup: LatLng) -> bool:
+        return True
+
+    async def first(self, pickup: LatLng, limit: int) -> SupplyRows:
+        known = self._world.supply.drivers
+        now = self._world.clock.now()
+        return supply_rows([{"seen_at": now, **known[driver]} for driver in self.drivers[:limit]])
+
+
+async def test_a_pickup_where_drivers_wait_is_offered_to_the_head_of_the_line_then_to_the_next(world: World) -> None:
+    world.drivers("near", "second", "third")
+    world.supply.add("first", north_of(CENTRE, 4_000))
+    world.queues = Line(world, "first", "second")
+    await world.restart()
+    request = await world.ask()
+    assert request.mode == "best"
+    assert await world.by_driver(request) == {"first": "open"}
+    await world.desk.decline("first", (await world.offer_to(request, "first")).offer_id, None)
+    await world.settled()
+    assert await world.by_driver(request) == {"first": "declined", "second": "open"}
+    await world.desk.decline("second", (await world.offer_to(request, "second")).offer_id, None)
+    await world.settled()
+    assert (await world.by_driver(request))["near"] == "open"

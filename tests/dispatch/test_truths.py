@@ -21,6 +21,7 @@ from tests.dispatch.world import AIRPORT, CENTRE, FakeTrips, InMemory, InSql, Wo
 
 DRIVERS = [f"drv_{n}" for n in range(5)]
 RIDERS = [f"rdr_{n}" for n in range(3)]
+NOTICED_S = 10  # a driver whose trip has just begun is passed by for busy_shown_s; then whoever waits looks again
 
 
 class Rides(RuleBasedStateMachine):
@@ -37,18 +38,18 @@ class Rides(RuleBasedStateMachine):
     def do[T](self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
 
-    @initialize(auto=st.sampled_from([False, False, False, True]))
-    def open_the_city(self, auto: bool) -> None:
-        self.do(self._open(auto))
+    @initialize(auto=st.sampled_from([False, False, False, True]), drivers=st.sampled_from([2, 3, 5]))
+    def open_the_city(self, auto: bool, drivers: int) -> None:
+        self.do(self._open(auto, DRIVERS[:drivers]))
 
-    async def _open(self, auto: bool) -> None:
+    async def _open(self, auto: bool, drivers: list[str]) -> None:
         trips = FakeTrips()
         folder = Path(self.folder.enter_context(tempfile.TemporaryDirectory()))
         kind = InSql(trips, f"sqlite+aiosqlite:///{folder / 'rides.db'}") if self.in_sql else InMemory(trips)
         await kind.start()
-        self.world = World(ManualClock(), kind, trips, tuned(auto_accept=auto, broadcast_drivers=2))
+        self.world = World(ManualClock(), kind, trips, tuned(auto_accept=auto, broadcast_drivers=2, look_again_s=60.0))
         await self.world.desk.searches.take(ONE_LANE)
-        self.world.drivers(*DRIVERS)
+        self.world.drivers(*drivers)
 
     @rule(rider=st.sampled_from(RIDERS), rider_class=st.sampled_from(["standard", "premium"]))
     def ask(self, rider: str, rider_class: str) -> None:
@@ -135,6 +136,55 @@ class Rides(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.5, 3.0, 12.0, 40.0]))
     def wait(self, seconds: float) -> None:
         self.do(self._world.advance(seconds))
+
+    @precondition(lambda self: self._may_answer())
+    @rule(data=st.data(), before_s=st.sampled_from([0.0, 0.5, 1.0]))
+    def answer_at_the_deadline(self, data: st.DataObject, before_s: float) -> None:
+        """An accept and the end of the offer's time come in the same moment."""
+        world = self._world
+        driver, offer_id = data.draw(st.sampled_from(world.delivery.offers()[-4:]))
+
+        async def race() -> None:
+            offer = await world.store.offer(offer_id)
+            assert offer is not None
+            if offer.is_open and (left_s := offer.expires_at - before_s - world.clock.now()) > 0:
+                await world.advance(left_s)
+            await asyncio.gather(world.clock.advance(before_s, settle_s=0), self._answer(driver, offer_id, True))
+            await world.settled()
+            after = await world.store.offer(offer_id)
+            assert after is not None
+            if after.status == "accepted":
+                assert after.ended_at is not None
+                assert after.ended_at < after.expires_at, "at the deadline it is too late"
+
+        self.do(race())
+
+    @rule()
+    def nobody_waits_for_nothing(self) -> None:
+        """No search leaves a free driver near unasked for longer than it takes to notice the driver."""
+
+        async def work(world: World) -> None:
+            always = await self._unasked(world)
+            for _ in range(NOTICED_S):
+                await world.advance(1)
+                always &= await self._unasked(world)
+            assert not always
+
+        self.do(work(self._world))
+
+    async def _unasked(self, world: World) -> set[tuple[str, str]]:
+        """(request, driver) where the request has a place for the driver, who is free and was never asked."""
+        searches = await world.store.open_searches()
+        offers = {each.request_id: (await world.store.request_and_offers(each.request_id)) for each in searches}
+        known = [each for each in offers.values() if each is not None]
+        busy = {offer.driver_id for _, made in known for offer in made if offer.is_open}
+        busy |= world.trips.active.keys() | world.delivery.away
+        return {
+            (request.request_id, driver)
+            for request, made in known
+            if sum(offer.is_open for offer in made) < (1 if request.mode == "best" else 2)
+            for driver in world.supply.drivers.keys() - busy - {offer.driver_id for offer in made}
+        }
 
     @rule(seconds=st.sampled_from([0.0, 13.0, 200.0]), rider=st.sampled_from(RIDERS))
     def restart(self, seconds: float, rider: str) -> None:

@@ -31,7 +31,7 @@ from dispatch.model import (
     RideRequest,
     SupplyRows,
 )
-from dispatch.ports import PickupRules, Ports, SharedClaims, Store
+from dispatch.ports import DriverQueues, PickupRules, Ports, SharedClaims, Store
 from dispatch.searches import ONE_LANE, LaneOf, one_lane
 from dispatch.service import RideDesk
 from maps import segments
@@ -80,12 +80,14 @@ class FakeSupply:
         self._clock = clock
 
     def add(self, driver: str, place: LatLng, **fields: Any) -> None:
-        self.drivers[driver] = {"driver": driver, "lat": place.lat, "lng": place.lng, "flags": ONLINE, **fields}
+        idle_since = self._clock.now() - 60
+        row = {"driver": driver, "lat": place.lat, "lng": place.lng, "flags": ONLINE, "idle_since": idle_since}
+        self.drivers[driver] = row | fields
 
     async def in_segments(self, wanted: Sequence[int]) -> SupplyRows:
         await asyncio.sleep(0)
         inside = [
-            {"seen_at": self._clock.now(), "idle_since": self._clock.now() - 60, **driver}
+            {"seen_at": self._clock.now(), **driver}
             for driver in self.drivers.values()
             if segments.segment_of(driver["lat"], driver["lng"]) in set(wanted)
         ]
@@ -265,6 +267,7 @@ class World:
         self.segments = SegmentDesk(MemorySegments(), known, self.clock)
         self.claims: SharedClaims | None = None  # as one process has it
         self.pickups: PickupRules | None = None
+        self.queues: DriverQueues | None = None
         self.request_ids: list[str] = []
         self.store = self.kind.store
         self._ids = Ids(self.clock, random.Random(5))
@@ -283,6 +286,7 @@ class World:
             self.segments,
             self.claims,
             self.pickups,
+            self.queues,
         )
         return RideDesk(ports, self.settings, self.clock, self._ids, lane_of=lane_of)
 

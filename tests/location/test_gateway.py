@@ -538,3 +538,17 @@ async def test_closing_finishes_what_drivers_asked_for(street: Any) -> None:
         street.desk.gate.set()
         await closing
     assert ("complete", "drv_1", "trip_1") in street.desk.calls
+
+
+async def test_drivers_who_are_open_for_work_but_silent_count_as_stale(street: Any) -> None:
+    async with street.app("drv_1") as silent, street.app("drv_2") as fresh, street.app("drv_3") as closed:
+        for app in (silent, fresh, closed):
+            await app.say("status", online=app is not closed)
+            await app.say("ping", **street.at(50))
+            await app.acked(50)
+        await street.until(lambda: street.live.driver("drv_1").online and street.live.driver("drv_2").online)
+        assert (street.gateway.counts().connections, street.gateway.counts().stale) == (3, 0)
+        await street.clock.advance(street.settings.fresh_s + 1)
+        await fresh.say("ping", **street.at(51))
+        await fresh.acked(51)
+        assert (street.gateway.counts().connections, street.gateway.counts().stale) == (3, 1)

@@ -90,7 +90,7 @@ async def test_a_driver_who_connects_elsewhere_is_closed_here_and_stays_in_the_s
             a.supply.set_vehicle("drv_1", "premium")  # late news reaches the old host
             a.live.tell_again()
             assert await a.in_supply() == ["drv_1"]
-            assert (await a.store.of_driver("drv_1")).vehicle == [""]
+            assert (await a.store.of_drivers(["drv_1"])).vehicle == [""]
             assert await a.world.where() == ["b"]
             assert (a.gone(), b.gone()) == ([], []), "offers stay with a driver who is connected"
         await b.until(lambda: b.gone() == ["drv_1"])

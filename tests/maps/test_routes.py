@@ -18,10 +18,12 @@ import pytest
 from core.errors import InvalidInput, Unavailable
 from core.geo import FloatArray, LatLng, haversine_m
 from maps.cities import City
+from maps.drives import DriveReader
 from maps.paths import NoRoute
 from maps.paths import Path as Drive
 from maps.routes import RouteWorkers
 from runtime.settings import MapSettings
+from runtime.traffic_settings import TrafficSettings
 
 pytestmark = pytest.mark.slow
 
@@ -219,3 +221,19 @@ def _alive(pid: int) -> bool:
         return not stat.exists() or stat.read_text("ascii").rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+async def test_a_trail_is_traced_to_the_edges_that_were_driven(gothenburg: City, workers: RouteWorkers) -> None:
+    roads, settings = gothenburg.roads, TrafficSettings()
+    reader = DriveReader(roads, settings)
+    for seed in range(5):
+        path = drive(gothenburg, seed)
+        lat, lng, at_s = trail(path, 4.0, seed)
+        traced = await workers.trace(lat, lng, 2 * at_s)  # half as fast as free flow
+        assert traced is not None
+        drives = reader.read(traced, 2 * at_s)
+        driven_m = float((roads.metres[drives.edge] * drives.share).sum())
+        assert driven_m == pytest.approx(path.distance_m, rel=0.1)
+        free_s = float((roads.seconds[drives.edge] * drives.share).sum())
+        assert 1.4 < drives.seconds.sum() / free_s < 3.0  # turns take a part of it
+    assert await workers.trace(np.array([57.0, 57.0]), np.array([10.0, 10.01]), np.array([0.0, 5.0])) is None

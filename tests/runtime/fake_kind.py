@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.errors import Unavailable
 from runtime.services.model import Entry, NodePlan, Say, Site, not_installed
-from runtime.settings import ServicesSettings
+from runtime.services_settings import ServicesSettings
 
 _SERVE = """
 import pathlib, socket, sys, time

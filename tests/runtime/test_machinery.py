@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import jwt
 import pytest
 
 from core.errors import BadFile, Conflict, InvalidInput, Unauthorized
@@ -58,12 +59,48 @@ async def test_ids_sort_by_time(clock: ManualClock, ids: Ids) -> None:
 
 
 def test_a_token_names_its_caller_until_it_expires() -> None:
-    now = time.time()
-    wall = [now - 100.0]
+    wall = [time.time() - 100.0]
     tokens = Tokens(b"k" * 32, lambda: wall[0])
-    assert tokens.verify(tokens.sign("rider", "rdr_1", 3600)) == Identity("rider", "rdr_1")
+    token = tokens.sign("rider", "rdr_1", 50)
+    assert tokens.verify(token) == Identity("rider", "rdr_1")
+    wall[0] += 51
     with pytest.raises(Unauthorized, match="expired"):
-        tokens.verify(tokens.sign("rider", "rdr_1", 50))
+        tokens.verify(token)
+
+
+CLAIMS: dict[str, object] = {"iss": "hexcab", "sub": "rdr_1", "scope": "rider", "exp": 4_102_444_800}
+
+
+@pytest.mark.parametrize("header", [{}, {"typ": "JOSE"}, {"kid": "1"}])
+def test_a_token_that_another_program_signed_with_the_key_is_good(header: dict[str, object]) -> None:
+    made = jwt.encode(CLAIMS, b"k" * 32, "HS256", headers=header)
+    assert Tokens(b"k" * 32).verify(made) == Identity("rider", "rdr_1")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"iss": "else"}, {"scope": "king"}, {"exp": 1}, {"exp": "soon"}, {"sub": None}),
+        *({"iat": 4_102_444_000}, {"nbf": 4_102_444_000}),
+    ],
+)
+def test_a_token_with_the_right_signature_must_still_say_the_right_things(wrong: dict[str, object]) -> None:
+    with pytest.raises(Unauthorized):
+        Tokens(b"k" * 32).verify(jwt.encode({**CLAIMS, "iat": 1, **wrong}, b"k" * 32, "HS256"))
+
+
+@pytest.mark.parametrize("algorithm", ["none", "HS512"])
+def test_a_token_says_nothing_by_another_algorithm(algorithm: str) -> None:
+    with pytest.raises(Unauthorized):
+        Tokens(b"k" * 32).verify(jwt.encode(CLAIMS, None if algorithm == "none" else b"k" * 64, algorithm))
+
+
+def test_a_token_of_which_a_letter_was_changed_is_refused() -> None:
+    token = Tokens(b"k" * 32).sign("rider", "rdr_1", 3600)
+    for at in range(len(token) - 1):  # the last letter has bits that mean nothing
+        changed = token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :]
+        with pytest.raises(Unauthorized):
+            Tokens(b"k" * 32).verify(changed)
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", "a.b.c"])

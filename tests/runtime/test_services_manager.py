@@ -13,7 +13,7 @@ import pytest
 
 from core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from runtime.services.manager import Services
-from runtime.settings import ServicesSettings
+from runtime.services_settings import ServicesSettings
 from tests.runtime.fake_kind import FakeKind
 
 pytestmark = pytest.mark.slow

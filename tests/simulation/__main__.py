@@ -34,6 +34,7 @@ def main() -> int:
     )
     parser.add_argument("--drivers", type=int, default=24)
     parser.add_argument("--riders", type=int, default=30)
+    parser.add_argument("--judge-every", type=int, default=2, help="so many faults come before all ride to an end")
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "hexcab-chaos")
     return uvloop.run(_chaos(parser.parse_args()))
 
@@ -47,7 +48,8 @@ async def _chaos(options: argparse.Namespace) -> int:
     for name in options.clusters:
         print(f"\nstarting the cluster {name!r}", flush=True)
         async with running(name) as cluster:
-            chaos = Run(cluster, Plan(drivers=options.drivers, riders=options.riders), seed, options.out / name)
+            plan = Plan(drivers=options.drivers, riders=options.riders, judge_every=options.judge_every)
+            chaos = Run(cluster, plan, seed, options.out / name)
             runs.append(chaos)
             print(_line(_HEAD))
             until = time.monotonic() + 60 * options.minutes / len(options.clusters)
@@ -88,7 +90,7 @@ def _tell(row: Row) -> None:
         _line(
             (
                 fault.kind, fault.target, fault.seconds, row.operations, row.ok, row.fail, row.unknown, row.pings,
-                row.trips, row.violations, round(row.round_s, 1),
+                *("later" if each is None else each for each in (row.trips, row.violations)), round(row.round_s, 1),
             )
         ),
         flush=True,

@@ -33,6 +33,7 @@ class Plan:
     riders: int = 30
     before_s: float = 5.0  # load before the fault
     after_s: float = 6.0  # and after it
+    judge_every: int = 1  # so many faults, one soon after the other, make a round
     habits: Habits = field(default_factory=Habits)
 
 
@@ -46,8 +47,8 @@ class Row:
     fail: int
     unknown: int
     pings: int
-    trips: int
-    violations: int
+    trips: int | None  # known, and judged with all the rest, once the round is over
+    violations: int | None
     round_s: float
 
 
@@ -63,6 +64,8 @@ class Run:
     rows: list[Row] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
+    _under: list[str] = field(default_factory=list)  # faults since the last judgement
+    _bad: list[Violation] = field(default_factory=list)
     _crowd: Crowd | None = None
     _reader: FactReader | None = None
     _http: Http | None = None
@@ -78,14 +81,18 @@ class Run:
         await self._crowd.start(self.plan.drivers, self.plan.riders)
 
     async def round(self, fault: Fault) -> Row:
-        """One round; violations are kept with the history that shows them."""
+        """A fault, and what the round's last one adds: rest and judgement. Violations are kept with their history."""
         assert self._crowd is not None
         began, before, pings = time.monotonic(), self.history.outcomes.copy(), self.history.acked_pings
         await asyncio.sleep(self.plan.before_s)
-        bad = await self._strike(fault)
+        self._bad += await self._strike(fault)
         await asyncio.sleep(self.plan.after_s)
-        found, trips = await self._judge(f"{fault.kind} {fault.target}", bad)
-        self._crowd.go_on()
+        self._under.append(f"{fault.kind} {fault.target}")
+        found: int | None = None
+        trips: int | None = None
+        if len(self._under) >= self.plan.judge_every:
+            found, trips = await self._judge()
+            self._crowd.go_on()
         done = self.history.outcomes - before
         row = Row(
             fault=fault,
@@ -110,7 +117,8 @@ class Run:
 
     async def finish(self) -> None:
         """Judge everything once more, read anew from the engine, and let everybody go."""
-        await self._judge("the end", [], everything=True)
+        self._under.append("the end")
+        await self._judge(everything=True)
 
     async def close(self) -> None:
         """Hang up; raises what went wrong in a client itself."""
@@ -119,8 +127,10 @@ class Run:
         if self._http is not None:
             await self._http.close()
 
-    async def _judge(self, where: str, found: list[Violation], *, everything: bool = False) -> tuple[int, int]:
+    async def _judge(self, *, everything: bool = False) -> tuple[int, int]:
         assert self._crowd is not None
+        where, self._under = ", ".join(self._under), []
+        found, self._bad = self._bad, []
         busy = await self._crowd.rest(_REST_S)
         facts = await self._settled(everything)
         facts.delivered = await self.cluster.delivered()

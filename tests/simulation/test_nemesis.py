@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.simulation.nemesis import schedule
+from tests.simulation.nemesis import family, schedule
 
 POSSIBLE = [("kill", "engine"), ("pause", "engine"), ("cut", "riders"), ("cut", "drivers")]
 
@@ -36,6 +36,17 @@ def test_no_fault_comes_again_before_all_others_have_come(seed: int, count: int)
 def test_the_order_in_which_faults_are_offered_does_not_matter(seed: int) -> None:
     first, second = (list(itertools.islice(schedule(each, seed), 9)) for each in (POSSIBLE, POSSIBLE[::-1]))
     assert first == second
+
+
+@given(st.integers())
+def test_each_role_and_server_is_lost_before_another_host_of_a_role_is(seed: int) -> None:
+    hosts = ["gateway1", "gateway2", "kafka 1", "kafka 2", "kafka 3", "haproxy"]
+    possible = [(kind, host) for host in hosts for kind in ("kill", "pause", "drain")]
+    faults = list(itertools.islice(schedule(possible, seed), 7))
+    assert Counter((fault.kind, family(fault.target)) for fault in faults if fault.kind != "drain") == dict.fromkeys(
+        itertools.product(("kill", "pause"), ("gateway", "kafka", "haproxy")), 1
+    )
+    assert [fault.kind for fault in faults].count("drain") == 1
 
 
 def test_without_anything_that_could_go_wrong_there_is_no_schedule() -> None:

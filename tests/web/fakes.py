@@ -115,9 +115,14 @@ class FakeRides:
         self.answered_elsewhere: StoredAnswer | None = None  # before it is
 
     async def request(self, ask: RideAsk) -> Body:
+        before, asked = dict(self.requests), len(self.asks)
         body = await self._request(ask)
-        if self.keeps_in is not None and ask.answer is not None:
+        if len(self.asks) > asked and self.keeps_in is not None and ask.answer is not None:
             first = ask.answer(body)
+            if first.scope_key in self.keeps_in.kept:  # then nothing happens
+                self.requests = before
+                del self.asks[asked:]
+                raise Conflict("answered before", code=KEY_KEPT)
             kept = self.answered_elsewhere or first.answer
             self.keeps_in.kept[first.scope_key] = (first.body_hash, kept)
             if kept is not first.answer:
@@ -282,6 +287,9 @@ class FakeFleet:
     async def demand(self) -> Mapping[int, int]:
         return {}
 
+    def surge_at(self, place: LatLng) -> float:
+        return 1.0
+
     async def kpis(self, shown: FleetSnapshot) -> Body:
         if self.failing:
             raise Unavailable("the store is away")
@@ -308,6 +316,12 @@ class FakeAnswers:
         self.kept.setdefault(first.scope_key, (first.body_hash, first.answer))
 
 
+class FakeRoads:
+    async def conditions(self, state: str | None) -> Body:
+        feature = {"type": "Feature", "id": "1", "geometry": None, "properties": {"state": state}}
+        return {"type": "FeatureCollection", "features": [feature]}
+
+
 class FakeZones:
     def __init__(self) -> None:
         self.features: dict[str, Body] = {}
@@ -327,9 +341,6 @@ class FakeZones:
         if self.features.pop(zone_id, None) is None:
             raise NotFound(f"there is no zone {zone_id}")
 
-    def surge_floor(self, at: LatLng) -> float:
-        return 1.0
-
 
 class Fakes:
     """Every fake, the engine made of them, and tokens for its callers."""
@@ -343,7 +354,9 @@ class Fakes:
         self.hub = Hub(self.settings.web.max_watchers)
         self.sessions, self.accounts, self.quotes = FakeSessions(), FakeAccounts(), FakeQuotes()
         self.rides, self.trips, self.cabs = FakeRides(), FakeTrips(), FakeCabs()
-        self.city, self.tracks, self.fleet, self.zones = FakeCity(), FakeTracks(), FakeFleet(), FakeZones()
+        self.rides.keeps_in = self.answers
+        self.city, self.tracks, self.fleet = FakeCity(), FakeTracks(), FakeFleet()
+        self.zones, self.closures = FakeZones(), FakeZones()
         known = KnownSegments(self.settings.segments, lambda: 0.0)
         self.segments = SegmentDesk(MemorySegments(), known, ManualClock())
         self.clock, self.wall = clock or ManualClock(), wall or SystemClock()
@@ -372,6 +385,8 @@ class Fakes:
             fleet=self.fleet,
             zones=self.zones,
             segments=self.segments,
+            closures=self.closures,
+            roads=FakeRoads(),
             readiness=self.checks,
             driver_schemas=driver_schemas(),
         )

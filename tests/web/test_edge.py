@@ -190,7 +190,7 @@ async def test_an_answer_that_could_not_be_kept_is_given_and_the_same_request_co
     api: httpx.AsyncClient, fakes: Fakes, rider: Headers
 ) -> None:
     headers = {**rider, "Idempotency-Key": "four"}
-    fakes.answers.failing = True
+    fakes.answers.failing, fakes.rides.keeps_in = True, None
     first = await api.post("/v1/ride-requests", headers=headers, json=RIDE)
     second = await api.post("/v1/ride-requests", headers=headers, json=RIDE)
     assert first.status_code == second.status_code == 201
@@ -342,7 +342,6 @@ async def test_an_answer_that_was_kept_with_its_request_is_told_as_it_was_kept(
 ) -> None:
     plain = (await api.post("/v1/ride-requests", json=RIDE, headers=rider)).json()
     fakes.rides.requests.clear()
-    fakes.rides.keeps_in = fakes.answers
     fakes.answers.failing = True  # it is not kept a second time
     first = await api.post("/v1/ride-requests", json=RIDE, headers={**rider, "Idempotency-Key": "k"})
     again = await api.post("/v1/ride-requests", json=RIDE, headers={**rider, "Idempotency-Key": "k"})
@@ -355,7 +354,6 @@ async def test_an_answer_that_was_kept_with_its_request_is_told_as_it_was_kept(
 async def test_a_key_that_another_host_answered_meanwhile_gives_that_answer(
     api: httpx.AsyncClient, fakes: Fakes, rider: Headers
 ) -> None:
-    fakes.rides.keeps_in = fakes.answers
     fakes.rides.answered_elsewhere = StoredAnswer(409, '{"code":"rider_busy"}')
     answer = await api.post("/v1/ride-requests", json=RIDE, headers={**rider, "Idempotency-Key": "k"})
     assert (answer.status_code, answer.json()) == (409, {"code": "rider_busy"})
