@@ -17,7 +17,7 @@ import numpy as np
 
 from core.geo import FloatArray, IntArray, LatLng, haversine_m, haversine_many_m
 from maps import segments
-from maps.segments import FINEST_RESOLUTION
+from maps.segments import COARSEST_RESOLUTION, FINEST_RESOLUTION
 from maps.segmenttable import SegmentTable
 
 _OVERHANG = 1.1
@@ -40,6 +40,7 @@ class Surroundings:
     lat: FloatArray
     lng: FloatArray
     radius_m: FloatArray  # no point of the segment is farther from its middle
+    above: IntArray  # place of the coarsest among these that holds the segment; its own where there is none
 
     def rings(self, at: LatLng, near_m: float, most_m: float) -> Iterator[Ring]:
         """The segments that may hold points within `most_m` of a place in the middle segment, outward.
@@ -47,6 +48,8 @@ class Surroundings:
         The first ring holds all that may have points within `near_m`; then the radius grows from ring to ring.
         """
         least_m = np.maximum(haversine_many_m(self.lat, self.lng, at) - self.radius_m, 0.0)
+        # a driver may just be going from one to the other: what overlaps, of several tables, is read at one moment
+        least_m = np.minimum(least_m, least_m[self.above])
         order = np.argsort(least_m, kind="stable")
         cells, least_m = self.cells[order], least_m[order]
         start, reach_m = 0, near_m
@@ -122,7 +125,22 @@ def surroundings(segment: int, cells: Iterable[int], shapes: Shapes, most_m: flo
     middles_m = haversine_many_m(lat[near], lng[near], LatLng(own[0], own[1]))
     order = near[np.lexsort((middles_m, gap_m[near]))]
     ids: IntArray = np.array(found, dtype=np.int64)
-    return Surroundings(ids[order], lat[order], lng[order], radius_m[order])
+    nearest = ids[order]
+    return Surroundings(nearest, lat[order], lng[order], radius_m[order], _above(nearest.tolist()))
+
+
+def _above(cells: list[int]) -> IntArray:
+    """For each cell the place of the coarsest cell among them that holds it."""
+    places = {cell: place for place, cell in enumerate(cells)}
+    found: IntArray = np.arange(len(cells), dtype=np.int64)
+    if len({segments.resolution_of(cell) for cell in cells}) > 1:
+        for place, cell in enumerate(cells):
+            for resolution in range(COARSEST_RESOLUTION, segments.resolution_of(cell)):
+                above = places.get(segments.ancestor(cell, resolution))
+                if above is not None:
+                    found[place] = above
+                    break
+    return found
 
 
 def _finest(segment: int) -> list[int]:
