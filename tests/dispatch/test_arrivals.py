@@ -138,7 +138,8 @@ async def test_one_driver_wakes_a_few_searches_and_not_all(make_world: MakeWorld
     world.drivers("a")
     await world.advance(LIMIT_S)
     assert [driver for driver, _ in world.delivery.offers()] == ["a"]
-    rings = world.settings.dispatch.max_rings
+    around = world.segments.around(world.segments.at(CENTRE), world.settings.dispatch.max_pickup_m)
+    rings = len(list(around.rings(CENTRE, world.settings.dispatch.near_m, world.settings.dispatch.max_pickup_m)))
     assert supply(world).looks - looks <= 2 * rings, "the others rest on"
 
 
