@@ -77,6 +77,10 @@ class _Place:
 
     def __init__(self, near: Sequence[int]) -> None:
         self.watches: dict[Watch, None] = {}
+        self.look_at(near)
+
+    def look_at(self, near: Sequence[int]) -> None:
+        """Watch these segments, the nearest first."""
         segments: IntArray = np.array(near, dtype=np.int64)
         self._steps: IntArray = np.argsort(segments, kind="stable")  # how far along the neighbourhood
         self.segments: IntArray = segments[self._steps]
@@ -110,6 +114,7 @@ class Arrivals:
         self._clock = clock
         self._settings: DispatchSettings = claims.settings
         self._places: dict[str, _Place] = {}
+        self._version = ports.segments.version
         self._asked: Counter[int] = Counter()  # segments, by how many places want to know of them
         self._free: dict[str, _Free] = {}
         self._let_go: set[str] = set()  # drivers whose claim has ended since the last reading began
@@ -167,6 +172,9 @@ class Arrivals:
                 self._reading = False
 
     async def _look(self) -> None:
+        await self._ports.segments.sure()
+        if self._version != self._ports.segments.version:
+            self._cut_anew()
         if not self._asked:
             return
         let_go, self._let_go = self._let_go, set()
@@ -183,6 +191,14 @@ class Arrivals:
                 async with asyncio.timeout(self._settings.arrivals_turn_s):
                     for watch in some:
                         await watch.search.rested()
+
+    def _cut_anew(self) -> None:
+        """Segments were split or merged: drivers may be placed in others now."""
+        self._version = self._ports.segments.version
+        self._asked.clear()
+        for segment, place in self._places.items():
+            place.look_at(self._near(segment))
+            self._asked.update(place.segments.tolist())
 
     async def _without_offers(self, found: Mapping[int, SupplyRows]) -> dict[str, tuple[int, float, str]]:
         """Where the drivers are who are open to work and hold no offer, since when they idle, and what they drive."""
