@@ -44,6 +44,7 @@ def upkeep(
         probe_s = settings.cluster.probe_every_s
         yield "the look at the geographies", repeat(stores.geographies.look, probe_s, asyncio.sleep)
     yield "the look for changed zones", repeat(rooms.zones.refresh, settings.maps.zones_look_s, asyncio.sleep)
+    yield "the look for changed segments", repeat(rooms.segments.refresh, settings.segments.look_s, asyncio.sleep)
     yield "the look for changed roads", repeat(rooms.roads.refresh, settings.maps.roads_look_s, asyncio.sleep)
     yield "the watch over Redis", repeat(stores.redis.look, settings.redis.look_every_s, asyncio.sleep)
     if stores.keeper is not None:

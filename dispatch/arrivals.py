@@ -35,8 +35,8 @@ Neighbourhood = Callable[[str], Sequence[int]]  # of a pickup's segment: what a 
 class Resting(Protocol):
     """A search."""
 
-    def wake(self) -> None:
-        """Look again now."""
+    def arrived(self) -> None:
+        """Somebody has come near: look again now."""
         ...
 
     async def rested(self) -> None:
@@ -67,6 +67,10 @@ class _Place:
 
     def __init__(self, near: Sequence[int]) -> None:
         self.watches: dict[Watch, None] = {}
+        self.look_at(near)
+
+    def look_at(self, near: Sequence[int]) -> None:
+        """Watch these segments, the nearest first."""
         segments: IntArray = np.array(near, dtype=np.int64)
         self._steps: IntArray = np.argsort(segments, kind="stable")  # how far along the neighbourhood
         self.segments: IntArray = segments[self._steps]
@@ -96,6 +100,7 @@ class Arrivals:
         self._clock = clock
         self._settings: DispatchSettings = claims.settings
         self._places: dict[str, _Place] = {}
+        self._version = ports.segments.version
         self._asked: Counter[int] = Counter()  # segments, by how many places want to know of them
         self._free: dict[str, _Free] = {}
         self._let_go: set[str] = set()  # drivers whose claim has ended since the last reading began
@@ -153,6 +158,9 @@ class Arrivals:
                 self._reading = False
 
     async def _look(self) -> None:
+        await self._ports.segments.sure()
+        if self._version != self._ports.segments.version:
+            self._cut_anew()
         if not self._asked:
             return
         let_go, self._let_go = self._let_go, set()
@@ -164,11 +172,19 @@ class Arrivals:
             raise
         while some := self._due()[: self._settings.arrivals_at_once]:
             for watch in some:
-                watch.search.wake()
+                watch.search.arrived()
             with contextlib.suppress(TimeoutError):  # one that hangs must not keep the others from their turn
-                async with asyncio.timeout(self._settings.close_timeout_s):
+                async with asyncio.timeout(self._settings.arrivals_turn_s):
                     for watch in some:
                         await watch.search.rested()
+
+    def _cut_anew(self) -> None:
+        """Segments were split or merged: drivers may be placed in others now."""
+        self._version = self._ports.segments.version
+        self._asked.clear()
+        for segment, place in self._places.items():
+            place.look_at(self._near(segment))
+            self._asked.update(place.segments.tolist())
 
     async def _without_offers(self, found: Mapping[int, SupplyRows]) -> dict[str, tuple[int, float]]:
         """Where the drivers are who are open to work and hold no offer, and since when they idle."""

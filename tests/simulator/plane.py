@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.geo import BoolArray, FloatArray, IntArray
-from simulator.ports import Cabs, Offers, Rules, Search, SegmentArray, Travel, TravelToPickup
+from simulator.ports import Cabs, Offers, Rules, Search, Travel, TravelToPickup
 
 STEP = 0.0001  # degrees that take one second
 
@@ -51,8 +51,10 @@ class PlaneCity:
     def places(self, lat: FloatArray, lng: FloatArray) -> PlanePlaces:
         return PlanePlaces(lat, lng)
 
-    def segments(self, lat: FloatArray, lng: FloatArray) -> SegmentArray:
-        return (lat * 100).astype(np.uint64) * np.uint64(100) + (lng * 100).astype(np.uint64)
+    def node_points(self, numbers: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Junction n lies n seconds east of the corner; there are fifty."""
+        there = (numbers >= 0) & (numbers < 50)
+        return np.where(there, 0.01, np.nan), np.where(there, numbers * STEP, np.nan)
 
     def road_points(self) -> tuple[FloatArray, FloatArray]:
         lat, lng = np.meshgrid(np.arange(0, 0.05, 0.002), np.arange(0, 0.08, 0.002))
