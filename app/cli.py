@@ -97,7 +97,7 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trips", required=True, help="a parquet or CSV file, or `synthetic`")
     fleet = parser.add_mutually_exclusive_group(required=True)
     fleet.add_argument("--drivers", type=_whole(1, 1_000_000))
-    fleet.add_argument("--fleet", type=Path, help="a CSV file with lat, lng of each driver")
+    fleet.add_argument("--fleet", type=Path, help="a CSV file with lat, lng or start_node of each driver")
     parser.add_argument("--mode", choices=["best", "broadcast"], default="best")
     parser.add_argument("--seed", type=_whole(0, 2**31), default=0)
     parser.add_argument("--max-wait-s", type=_number(1, 86_400), default=600.0)

@@ -35,8 +35,8 @@ Neighbourhood = Callable[[str], Sequence[int]]  # of a pickup's segment: what a 
 class Resting(Protocol):
     """A search."""
 
-    def wake(self) -> None:
-        """Look again now."""
+    def arrived(self) -> None:
+        """Somebody has come near: look again now."""
         ...
 
     async def rested(self) -> None:
@@ -172,9 +172,9 @@ class Arrivals:
             raise
         while some := self._due()[: self._settings.arrivals_at_once]:
             for watch in some:
-                watch.search.wake()
+                watch.search.arrived()
             with contextlib.suppress(TimeoutError):  # one that hangs must not keep the others from their turn
-                async with asyncio.timeout(self._settings.close_timeout_s):
+                async with asyncio.timeout(self._settings.arrivals_turn_s):
                     for watch in some:
                         await watch.search.rested()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,6 +69,7 @@ class Search:
         self._changed = asyncio.Event()
         self._stopping = False
         self._rested = asyncio.Event()  # it waits for time to pass or for `wake`, or is over
+        self._arrived = False  # an arrival woke it
         self._again_s = 0.0  # after a look in vain: when something may have changed that no arrival tells of
         self._seen: Seen | None = None
 
@@ -86,6 +86,11 @@ class Search:
         """Look again now: something about the request or around it changed."""
         self._changed.set()
         self._rested.clear()
+
+    def arrived(self) -> None:
+        """A driver became free near: look again now."""
+        self._arrived = True
+        self.wake()
 
     def stop(self) -> None:
         """Leave after the present step, with the request still open: a later recovery goes on."""
@@ -114,6 +119,7 @@ class Search:
     async def _step(self) -> _Rest | None:
         """Do what is due; returns what to wait for until something is due again, None when the search is over."""
         self._changed.clear()
+        arrived, self._arrived = self._arrived, False
         means = self._means
         found = await means.store.request_and_offers(self.request_id)
         if found is None or not found[0].is_open:
@@ -136,8 +142,11 @@ class Search:
         looked = means.arrivals.readings
         if await self._offer(request, offers, free):
             return _Rest(0.0)
-        saw_nobody = self._seen is None or self._seen.supply_seen == 0
-        return _Rest(min(due_in_s, self._again_s), Watch(self, request.segment, looked, saw_nobody))
+        if self._seen is None or self._seen.supply_seen:
+            return _Rest(min(due_in_s, self._again_s), Watch(self, request.segment, looked, saw_nobody=False))
+        # somebody whom the look does not see although a reading does must not wake it with every reading
+        again_s = means.settings.look_again_s if arrived else due_in_s
+        return _Rest(min(due_in_s, again_s), Watch(self, request.segment, looked, saw_nobody=not arrived))
 
     async def end(self, ended: Sequence[Offer]) -> Change:
         """Commit offers that ended without a trip, and tell those concerned."""
@@ -258,8 +267,6 @@ class Search:
 
 def _again_s(decision: Decision, offers: Sequence[Offer], settings: DispatchSettings) -> float:
     """Seconds until a look in vain is worth repeating although nobody has arrived."""
-    if decision.supply_seen == 0:
-        return math.inf
     soon = any(rules.ask_again_after(offer, settings.retry_s) < NEVER_AGAIN for offer in offers)
     return settings.retry_s if soon or decision.counts["ranked"] else settings.look_again_s
 

@@ -35,7 +35,7 @@ from maps.packs import (
     verify,
 )
 from maps.paths import Paths
-from maps.roads import RoadGraph
+from maps.roads import Int64Array, RoadGraph
 from maps.snap import METRES_PER_DEGREE, SnapIndex, build_grid
 from maps.tilebuild import CONFIG_FILE, TILES_FILE, Progress, build_tiles, pack_tiles
 from maps.tiles import Drivable, read_tiles
@@ -45,6 +45,7 @@ from maps.zones import Zone, Zones, in_force
 from runtime.settings import MapSettings
 
 ZONES_FILE = "zones.geojson"
+NUMBERS_FILE = "numbers.npy"
 
 _TILES_SHARE = 0.6  # of the time of a build
 
@@ -74,6 +75,7 @@ class CityBuild:
 class City:
     """A loaded city. `bounds` are south, west, north, east.
 
+    `node_number` is what the tables call each junction, shape (nodes,); None for a city from an extract.
     `around` is the area around the roads, which is the service area where no zone is one; `zones` are those in force as
     long as nobody has changed any.
     """
@@ -89,6 +91,7 @@ class City:
     pack_zones: tuple[Zone, ...]
     around: Zone
     zones: Zones
+    node_number: Int64Array | None = None
 
     @property
     def valhalla_config(self) -> Path | None:
@@ -132,6 +135,8 @@ def build_city(ask: CityBuild, progress: Progress = _silent, settings: MapSettin
         prepared = Prepared(roads, turns, build_tree(roads, turns), build_grid(roads))
         progress("writing the city pack", 0.97)
         save_parts(prepared, version)
+        if drivable.node_number is not None:
+            np.save(version / NUMBERS_FILE, drivable.node_number, allow_pickle=False)
         if ask.zones is not None:
             zones = collection_of(read_zone_file(ask.zones, settings, roads.bounds()))
             (version / ZONES_FILE).write_bytes(msgspec.json.encode(zones))
@@ -176,7 +181,7 @@ def _valhalla_version(version: Path) -> str:
 def _manifest(ask: CityBuild, source_sha256: str, version: Path, drivable: Drivable) -> Manifest:
     valhalla_version = _valhalla_version(version)
     graph, turns = drivable.roads, drivable.turns
-    further = [name for name in (ZONES_FILE, TILES_FILE, CONFIG_FILE) if (version / name).exists()]
+    further = [name for name in (NUMBERS_FILE, ZONES_FILE, TILES_FILE, CONFIG_FILE) if (version / name).exists()]
     print_of = hashlib.sha256(f"{FORMAT} {source_sha256} {valhalla_version}".encode())
     for array in (
         graph.tail,
@@ -236,6 +241,7 @@ def load_city(name: str, home: Path, settings: MapSettings | None = None) -> Cit
         pack_zones=pack_zones,
         around=around,
         zones=in_force(pack_zones, {}, around),
+        node_number=np.load(version / NUMBERS_FILE) if NUMBERS_FILE in manifest.files else None,
     )
 
 

@@ -86,7 +86,8 @@ def read_tables(tables: CsvTables, max_rows: int) -> Drivable:
         point_lng=nodes.lng[ends],
         names=("",),
     )
-    return Drivable(roads, renumbered(turns, kept), share)
+    number_of = np.array(list(nodes.place), dtype=np.int64)  # a dictionary keeps the order of the rows
+    return Drivable(roads, renumbered(turns, kept), share, number_of[numbers])
 
 
 def _opposites(tail: Int64Array, head: Int64Array) -> Int64Array:

@@ -19,11 +19,15 @@ from maps.turns import Turns, connected_edges, forbid, renumbered
 
 @dataclass(frozen=True, slots=True)
 class Drivable:
-    """What was read: the strongly connected part with its turns, and what share of the drivable junctions that is."""
+    """What was read: the strongly connected part with its turns, and what share of the drivable junctions that is.
+
+    `node_number` is what the source calls each junction, shape (nodes,), where it numbers them.
+    """
 
     roads: RoadGraph
     turns: Turns
     connected_share: float
+    node_number: Int64Array | None = None
 
 
 def read_tiles(tile_dir: Path) -> Drivable:

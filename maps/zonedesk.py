@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,12 +32,14 @@ class ZoneDesk:
         self._clock = clock
         self._settings = settings
         self._changed: frozenset[str] = frozenset()
+        self._reading = asyncio.Lock()
         self.zones = city.zones
 
     async def refresh(self) -> None:
         """Take over what was changed anywhere. Raises Unavailable."""
-        if await self._store.version() != self.zones.version:
-            self._take(await self._store.load())
+        async with self._reading:  # one after the other, so that an older reading never takes the place of a newer one
+            if await self._store.version() != self.zones.version:
+                self._take(await self._store.load())
 
     async def heard(self, _event: Event) -> None:
         """Somebody has changed zones. Raises Unavailable."""

@@ -69,9 +69,8 @@ class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retry_s: float = 2.0  # between looks when nobody can be offered the trip
     arrivals_s: float = 1.0  # between readings of who has come near the searches that found nobody; not above retry_s
     arrivals_at_once: int = 32  # searches that look at the same time when somebody has come near
-    look_again_s: float = (
-        10.0  # between looks when all who are near cannot take it: too far, asked before, of another class
-    )
+    arrivals_turn_s: float = 0.5  # wall time that the next searches wait for those to finish their look
+    look_again_s: float = 30.0  # between looks when all near cannot take it: too far, holding an offer, asked before
     supply_asks: int = 512  # that one reading of the supply answers
     claim_timeout_s: float = 0.25  # wall time for an answer of the claims that workers share
     claim_pause_s: float = 1.0  # wall time that they are left alone after they did not answer

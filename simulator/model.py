@@ -17,7 +17,14 @@ from runtime.settings import SimulatorSettings
 
 Mode = Literal["best", "broadcast"]
 Reason = Literal[
-    "missing_value", "bad_type", "out_of_range", "duplicate_trip_id", "outside_city", "off_road", "unreachable"
+    "missing_value",
+    "bad_type",
+    "out_of_range",
+    "duplicate_trip_id",
+    "unknown_node",
+    "outside_city",
+    "off_road",
+    "unreachable",
 ]
 Progress = Callable[[str, float], None]  # the stage, and the share of it that is done, 0..1
 

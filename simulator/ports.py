@@ -51,6 +51,13 @@ class SimulatedCity(Protocol):
         """Snap points of shape (n,) to the roads."""
         ...
 
+    def node_points(self, numbers: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Latitudes and longitudes of the junctions with these numbers (n,); NaN where there is no such junction.
+
+        Raises InvalidInput no_node_numbers for a city whose junctions have none.
+        """
+        ...
+
     def road_points(self) -> tuple[FloatArray, FloatArray]:
         """Points on the city's roads, latitudes and longitudes of shape (m,)."""
         ...

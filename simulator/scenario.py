@@ -10,7 +10,7 @@ import numpy as np
 from core.geo import BoolArray, FloatArray, IntArray
 from simulator.model import Progress, RawTrips, Reason, Requests
 from simulator.ports import Places, SimulatedCity
-from simulator.tables import Column, Wanted, read_table
+from simulator.tables import Column, Wanted, column_names, read_table
 
 _MAX_PASSENGERS = 8
 
@@ -22,6 +22,12 @@ _COLUMNS = (
     Wanted("dropoff_lng", "number"),
     Wanted("passengers", "number", required=False),
     Wanted("trip_id", "text", required=False),
+)
+_NODE_COLUMNS = (
+    Wanted("rq_time", "number"),
+    Wanted("start", "number"),
+    Wanted("end", "number"),
+    Wanted("request_id", "text", required=False),
 )
 
 
@@ -57,6 +63,38 @@ def read_trips(path: Path, max_rows: int) -> RawTrips:
     trip_id = _trip_ids(columns.get("trip_id"), n, reason)
     at, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng = (columns[wanted.name].values for wanted in _COLUMNS[:5])
     return RawTrips(trip_id, at, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, passengers, reason)
+
+
+def read_node_trips(path: Path, city: SimulatedCity, max_rows: int) -> RawTrips:
+    """The same from a file that names junctions: `rq_time` in seconds, `start`, `end`, and optionally `request_id`.
+
+    Raises BadFile, and InvalidInput no_node_numbers.
+    """
+    columns, n = read_table(path, _NODE_COLUMNS, max_rows)
+    reason: list[Reason | None] = [None] * n
+    for wanted in _NODE_COLUMNS[:3]:
+        column = columns[wanted.name]
+        _mark(reason, column.missing, "missing_value")
+        _mark(reason, column.unreadable, "bad_type")
+        _mark(reason, ~np.isfinite(column.values), "out_of_range")
+    pickup_lat, pickup_lng = node_points(columns["start"], city)
+    dropoff_lat, dropoff_lng = node_points(columns["end"], city)
+    _mark(reason, np.isnan(pickup_lat) | np.isnan(dropoff_lat), "unknown_node")
+    trip_id = _trip_ids(columns.get("request_id"), n, reason)
+    at, passengers = columns["rq_time"].values, np.ones(n, dtype=np.int64)
+    return RawTrips(trip_id, at, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, passengers, reason)
+
+
+def names_nodes(path: Path) -> bool:
+    """Whether a file of trips names junctions by their numbers, as scenarios of other simulators do."""
+    return {"start", "end"} <= set(column_names(path))
+
+
+def node_points(column: Column, city: SimulatedCity) -> tuple[FloatArray, FloatArray]:
+    """Where the junctions of a column are, shape (n,); NaN where a cell is no number of one."""
+    whole = np.isfinite(column.values) & (column.values == np.floor(column.values))
+    lat, lng = city.node_points(np.where(whole, column.values, 0).astype(np.int64))
+    return np.where(whole, lat, np.nan), np.where(whole, lng, np.nan)
 
 
 def place_trips(

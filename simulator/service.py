@@ -14,7 +14,7 @@ from simulator.engine import Engine, Terms
 from simulator.model import Outcomes, Progress, SimulationAsk, quiet
 from simulator.ports import Rules, SimulatedCity
 from simulator.report import Report, RunFacts, make_report, write_trips
-from simulator.scenario import Scenario, place_trips, read_trips
+from simulator.scenario import Scenario, names_nodes, place_trips, read_node_trips, read_trips
 from simulator.starts import drawn_starts, read_starts
 
 DEFAULT_LIMITS = SimulatorSettings()
@@ -54,6 +54,8 @@ def load(ask: SimulationAsk, city: SimulatedCity, progress: Progress, limits: Si
     drivers = ask.drivers if ask.drivers is not None else len(starts[0]) if starts is not None else 0
     if ask.trips is None:
         raw = synthetic_trips(drivers, city.road_points(), demand_rng)
+    elif names_nodes(ask.trips):
+        raw = read_node_trips(ask.trips, city, limits.max_rows)
     else:
         raw = read_trips(ask.trips, limits.max_rows)
     progress("trips", 1.0)

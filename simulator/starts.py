@@ -11,7 +11,8 @@ from core.errors import BadFile
 from core.geo import EARTH_RADIUS_M, BoolArray, FloatArray
 from simulator.model import RawTrips
 from simulator.ports import SimulatedCity
-from simulator.tables import Wanted, read_table
+from simulator.scenario import node_points
+from simulator.tables import Wanted, column_names, read_table
 
 _SMOOTHING_M = 400.0
 
@@ -40,7 +41,12 @@ def drawn_starts(drivers: int, trips: RawTrips, city: SimulatedCity, rng: np.ran
 
 
 def read_starts(path: Path, city: SimulatedCity, max_drivers: int) -> Starts:
-    """The starts in a parquet or CSV file with `lat` and `lng`. Raises BadFile naming the first row that is no use."""
+    """The starts in a parquet or CSV file with `lat` and `lng`, or with the numbers of junctions as `start_node`.
+
+    Raises BadFile naming the first row that is no use, and InvalidInput no_node_numbers.
+    """
+    if "start_node" in column_names(path):
+        return _read_nodes(path, city, max_drivers)
     columns, _ = read_table(path, [Wanted("lat", "number"), Wanted("lng", "number")], max_drivers)
     for name, limit in (("lat", 90), ("lng", 180)):
         values = columns[name].values
@@ -52,6 +58,15 @@ def read_starts(path: Path, city: SimulatedCity, max_drivers: int) -> Starts:
     if len(bad):
         row = int(bad[0])
         raise BadFile(f"{path}: row {row + 1}: {lat[row]:g}, {lng[row]:g} is not on a road of this city")
+    return lat, lng
+
+
+def _read_nodes(path: Path, city: SimulatedCity, max_drivers: int) -> Starts:
+    columns, _ = read_table(path, [Wanted("start_node", "number")], max_drivers)
+    lat, lng = node_points(columns["start_node"], city)
+    bad = np.flatnonzero(np.isnan(lat))
+    if len(bad):
+        raise BadFile(f"{path}: row {bad[0] + 1}, column 'start_node': there is no such node in this city")
     return lat, lng
 
 

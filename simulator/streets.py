@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.errors import InvalidInput
 from core.geo import BoolArray, FloatArray, IntArray
 from maps.cities import City
 from maps.eta import EtaIndex
@@ -26,6 +27,19 @@ class Streets:
 
     def places(self, lat: FloatArray, lng: FloatArray) -> RoadPlaces:
         return RoadPlaces(self._city.eta, self._city.eta.snap(lat, lng))
+
+    def node_points(self, numbers: IntArray) -> tuple[FloatArray, FloatArray]:
+        known = self._city.node_number
+        if known is None:
+            raise InvalidInput(
+                f"{self._city.name} was built from an extract: its junctions have no numbers", code="no_node_numbers"
+            )
+        by_number = np.argsort(known)
+        place = np.minimum(np.searchsorted(known[by_number], numbers), len(known) - 1)
+        node = by_number[place]
+        there = known[node] == numbers
+        roads = self._city.roads
+        return np.where(there, roads.node_lat[node], np.nan), np.where(there, roads.node_lng[node], np.nan)
 
     def road_points(self) -> tuple[FloatArray, FloatArray]:
         return self._city.roads.node_lat, self._city.roads.node_lng

@@ -63,6 +63,18 @@ def read_table(path: Path, wanted: Sequence[Wanted], max_rows: int) -> tuple[dic
     return columns, n
 
 
+def column_names(path: Path) -> list[str]:
+    """The columns of a file, in its order; none where it cannot be read: `read_table` says why."""
+    try:
+        if path.suffix.lower() != ".csv":
+            with pq.ParquetFile(path) as file:
+                return list(file.schema_arrow.names)
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return [name.strip() for name in next(csv.reader(file), [])]
+    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException):
+        return []
+
+
 def _read_parquet(path: Path, wanted: Sequence[Wanted], max_rows: int) -> tuple[dict[str, Column], int]:
     with pq.ParquetFile(path) as file:
         _check_size(path, file.metadata.num_rows, max_rows)

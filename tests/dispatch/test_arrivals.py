@@ -10,8 +10,9 @@ import pytest
 from core.errors import Unavailable
 from core.geo import LatLng
 from dispatch.model import RideRequest, SupplyRows
+from maps.segments import segment_of
 from tests.dispatch.conftest import MakeWorld
-from tests.dispatch.world import CENTRE, ON_TRIP, FakeSupply, World, north_of
+from tests.dispatch.world import CENTRE, ON_TRIP, FakeSupply, World, north_of, supply_rows
 
 LIMIT_S = 2.0  # `retry_s`: how soon a search without arrivals would look again
 
@@ -162,14 +163,56 @@ async def test_searches_who_cannot_use_a_driver_pass_the_turn_on_at_once(make_wo
     assert await world.by_driver(suited) == {"a": "open"}
 
 
+async def test_a_search_that_hangs_does_not_keep_the_others_from_their_turn(make_world: MakeWorld) -> None:
+    world = await counting(await make_world(arrivals_at_once=1, arrivals_turn_s=0.01))
+    _, second = await ask_all(world, 2)
+    deliver, never = world.delivery.deliver, asyncio.Event()
+
+    async def hang_on_a(driver_id: str, message: dict[str, object]) -> bool:
+        if driver_id == "a":
+            await never.wait()
+        return await deliver(driver_id, message)
+
+    world.delivery.deliver = hang_on_a  # type: ignore[method-assign]
+    world.drivers("a", "b")
+    await world.clock.advance(1, settle_s=0)
+    async with asyncio.timeout(5):
+        while await world.by_driver(second) != {"b": "open"}:
+            await asyncio.sleep(0.005)
+    never.set()
+    await world.settled()
+
+
+async def test_somebody_whom_a_look_does_not_see_wakes_it_now_and_then_and_not_with_every_reading(
+    make_world: MakeWorld,
+) -> None:
+    world = await counting(await make_world(min_rings=0, max_rings=2))
+    await ask_all(world, 1)
+    by_segment = supply(world).by_segment
+
+    async def with_a_ghost(wanted: Sequence[int]) -> dict[int, SupplyRows]:
+        row = {"driver": "ghost", "lat": CENTRE.lat, "lng": CENTRE.lng, "seen_at": world.clock.now()}
+        return {**await by_segment(wanted), wanted[0]: supply_rows([row])}
+
+    supply(world).by_segment = with_a_ghost  # type: ignore[method-assign]
+    looks = supply(world).looks
+    await world.advance(30)
+    rings = 3
+    assert 0 < supply(world).looks - looks <= 2 * rings * (1 + 30 / world.settings.dispatch.look_again_s)
+
+
 async def test_drivers_near_who_cannot_take_it_are_looked_at_again_now_and_then(make_world: MakeWorld) -> None:
-    world = await counting(await make_world(max_pickup_eta_s=20))
-    world.supply.add("a", north_of(CENTRE, 300))
+    world = await counting(await make_world(max_pickup_eta_s=27))
+    before, after = north_of(CENTRE, 300), north_of(CENTRE, 250)
+    assert segment_of(*before) == segment_of(*after), "so that coming nearer is no news"
+    world.supply.add("a", before)
     request = await world.ask()
     await world.advance(5)
     assert await world.by_driver(request) == {}
-    world.supply.drivers["a"]["lat"] = north_of(CENTRE, 100).lat  # nearer, in the same segment: no news
-    await world.advance(world.settings.dispatch.look_again_s)
+    world.supply.drivers["a"]["lat"] = after.lat
+    await world.advance(5)
+    assert await world.by_driver(request) == {}
+    await world.advance(world.settings.dispatch.look_again_s - 5)
     assert await world.by_driver(request) == {"a": "open"}
 
 

@@ -78,6 +78,35 @@ async def test_what_an_operator_does_at_the_edge_reaches_the_driver_at_once(clus
         await rides.ride(outside, driver, again)
 
 
+async def test_an_airport_queue_spans_gateways_and_its_head_is_asked_first(cluster: Cluster, places: Places) -> None:
+    first, second = cluster.by("gateway1"), cluster.by("gateway2")
+    lat, lng = places.pickup
+    corners = [(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)]
+    ring = [[lng + 0.001 * east, lat + 0.001 * north] for east, north in corners]
+    zone = {
+        "type": "Feature",
+        "id": "air",
+        "properties": {"kind": "airport_queue", "name": "Airport"},
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+    }
+    head_id, next_id = await first.new_driver(), await first.new_driver()
+    async with first.api() as api:
+        assert (await api.post("/v1/zones", json=zone)).status_code == 201
+        try:
+            async with first.driver(head_id, places.pickup) as head, head.pinging(places.pickup):
+                assert (await head.hear("queue"))["position"] == 1
+                async with second.driver(next_id, places.pickup) as after, after.pinging(places.pickup):
+                    assert (await after.hear("queue"))["position"] == 2
+                    booked = await first.book(await first.new_rider(), places.pickup, places.dropoff)
+                    offer = await head.hear("offer", request_id=booked["request_id"])
+                    assert "number 1 in line" in offer["why"]
+                    await head.say("decline", offer_id=offer["offer_id"], reason="")
+                    assert "number 2 in line" in (await after.hear("offer", request_id=booked["request_id"]))["why"]
+                    await api.post(f"/v1/ride-requests/{booked['request_id']}/cancel")
+        finally:
+            assert (await api.delete("/v1/zones/air")).status_code == 204
+
+
 async def test_regions_of_a_dispatch_worker_that_is_killed_are_served_by_the_other(
     cluster: Cluster, places: Places
 ) -> None:

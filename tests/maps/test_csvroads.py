@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.decider import rules
 from core.errors import BadFile, InvalidInput
 from core.geo import LatLng, haversine_m
 from maps.cities import City, CityBuild, build_city, load_city
@@ -14,6 +15,10 @@ from maps.cityinfo import show_city
 from maps.csvroads import CsvTables, read_tables
 from maps.roads import ROAD_CLASSES
 from maps.routes import RouteWorkers
+from runtime.settings import Settings, SimulatorSettings
+from simulator.model import SimulationAsk, quiet
+from simulator.service import load, run
+from simulator.streets import Streets
 
 LIMIT = 100
 NODES = "node_index,is_stop_only,pos_x,pos_y\n10,False,0,0\n20,False,1000,0\n30,False,1000,500\n40,False,9000,9000\n"
@@ -153,3 +158,29 @@ def test_every_trip_of_the_shared_scenarios_takes_the_time_they_say(
     eta = load_city(built.name, tmp_path).eta
     start, end = (eta.at_nodes(requests[column].astype(np.int64)) for column in ("start", "end"))
     assert np.array_equal(eta.pairs(start, end).seconds, requests["direct_tt"])
+
+
+@pytest.mark.data
+def test_a_shared_scenario_is_simulated_as_it_is(shared_data: Path, tmp_path: Path) -> None:
+    folder = shared_data / "scenarios" / "grid40_s"
+    build_city(CityBuild("grid", CsvTables(folder / "nodes.csv", folder / "edges.csv", "EPSG:32632"), tmp_path))
+    streets = Streets(load_city("grid", tmp_path))
+    limits = SimulatorSettings()
+    ask = SimulationAsk(trips=folder / "requests.csv", fleet=folder / "fleet.csv", max_wait_s=300.0)
+    scenario = load(ask, streets, quiet, limits)
+    given = np.genfromtxt(folder / "requests.csv", delimiter=",", names=True)
+    order = scenario.requests.row - 1
+    assert (len(scenario.requests), scenario.rejected) == (800, {})
+    assert np.array_equal(scenario.requests.direct_s, given["direct_tt"][order])
+    report = run(ask, streets, rules(Settings()))
+    assert (report.requests, report.drivers) == (800, 60)
+    assert report.wait_s.p95 is not None
+    assert report.wait_s.p95 <= 300
+    assert report.served > 700
+
+
+def test_junctions_of_a_city_have_the_tables_numbers(town: City) -> None:
+    lat, lng = Streets(town).node_points(np.array([30, 10, 40, -1]))
+    assert lat[:2].tolist() == town.roads.node_lat[[2, 0]].tolist()
+    assert lng[:2].tolist() == town.roads.node_lng[[2, 0]].tolist()
+    assert np.isnan(lat[2:]).all(), "node 40 is not connected, -1 is not there"

@@ -12,7 +12,7 @@ import pytest
 
 from core.errors import BadFile
 from simulator.model import SimulationAsk, quiet
-from simulator.scenario import Scenario, place_trips, read_trips
+from simulator.scenario import Scenario, names_nodes, place_trips, read_node_trips, read_trips
 from simulator.service import run
 from simulator.starts import drawn_starts, read_starts
 from tests.simulator.plane import RULES, PlaneCity
@@ -191,3 +191,36 @@ def test_a_file_without_one_usable_row_is_reported_not_refused(tmp_path: Path) -
     file = written(tmp_path, HEADER + GOOD.replace("0.01", "0.07"))
     report = run(SimulationAsk(trips=file, drivers=3), PlaneCity(), RULES)
     assert (report.requests, report.rejected_rows, report.served_pct) == (0, {"off_road": 1}, None)
+
+
+NODES_HEADER = "rq_time,start,end,request_id,direct_tt\n"
+
+
+def test_trips_may_name_junctions_and_rows_that_name_none_are_counted(tmp_path: Path) -> None:
+    rows = ["107,10,40,a,30", "50,0,49,b,49", "1,50,3,c,0", "2,1.5,3,d,0", "3,,3,e,0", "4,1,x,f,0", "inf,1,2,g,0"]
+    file = written(tmp_path, NODES_HEADER + "\n".join(rows) + "\n")
+    assert names_nodes(file)
+    assert not names_nodes(written(tmp_path, HEADER + GOOD, "places.csv"))
+    assert not names_nodes(tmp_path / "absent.csv")
+    raw = read_node_trips(file, PlaneCity(), 100)
+    assert raw.reason == [None, None, "unknown_node", "unknown_node", "missing_value", "bad_type", "out_of_range"]
+    starts = (np.array([0.01]), np.array([0.01]))
+    requests = place_trips(raw, starts, PlaneCity(), quiet).requests
+    assert (requests.at.tolist(), requests.direct_s.tolist(), requests.row.tolist()) == (
+        [50.0, 107.0],
+        [49.0, 30.0],
+        [2, 1],
+    )
+
+
+def test_a_file_of_junctions_and_a_fleet_of_junctions_are_simulated(tmp_path: Path) -> None:
+    trips = written(tmp_path, NODES_HEADER + "0,10,40,a,30\n5,20,30,b,10\n", "requests.csv")
+    fleet = written(tmp_path, "vehicle_id,start_node\n0,10\n1,25\n", "fleet.csv")
+    report = run(SimulationAsk(trips=trips, fleet=fleet), PlaneCity(), RULES)
+    assert (report.requests, report.served, report.drivers, report.rejected_rows) == (2, 2, 2, {})
+    assert report.wait_s.mean == 2.5
+
+
+def test_a_fleet_at_a_junction_that_is_not_there_is_refused_by_row(tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match=r"fleet\.csv: row 2, column 'start_node': there is no such node"):
+        read_starts(written(tmp_path, "start_node\n1\n50\n", "fleet.csv"), PlaneCity(), 10)

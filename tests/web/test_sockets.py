@@ -18,6 +18,7 @@ import websockets
 from jsonschema import Draft202012Validator
 from websockets.asyncio.client import ClientConnection, connect
 
+from core.errors import InvalidInput
 from core.geo import LatLng
 from location.messages import schemas as driver_schemas
 from runtime.clocks import ScaledClock
@@ -255,6 +256,23 @@ async def test_a_bad_message_gets_an_error_and_the_connection_stays() -> None:
         fakes.rides.broken = False
         await client.send(json.dumps(BOOK))
         assert (await heard(client, "request"))["status"] == "searching"
+
+
+async def test_a_booking_where_nobody_is_picked_up_is_told_where_else() -> None:
+    fakes = quick()
+    more = {"zone_id": "zon_1", "pickup_points": [{"lat": 57.7, "lng": 11.97, "name": "South gate"}]}
+
+    async def request(_ask: Any) -> Any:
+        raise InvalidInput("nobody is picked up in Square", code="no_pickup", more=more)
+
+    fakes.rides.request = request  # type: ignore[method-assign]
+    async with served(fakes) as base, rider_at(base, fakes) as client:
+        await client.send(json.dumps(BOOK))
+        error = await heard(client, "error")
+    assert (error["code"], error["about"]) == ("no_pickup", "book")
+    assert {name: error[name] for name in more} == more
+    schema = all_schemas(driver_schemas())
+    Draft202012Validator({**schema["server_to_rider"], "$defs": schema["$defs"]}).validate(error)
 
 
 async def test_someone_elses_request_cannot_be_cancelled() -> None:
