@@ -68,6 +68,13 @@ def children_of(cell: int) -> list[int]:
     return list(h3.cell_to_children(cell, resolution_of(cell) + 1))
 
 
+def coarsest_of_box(box: tuple[float, float, float, float]) -> frozenset[int]:
+    """The coarsest cells whose middles lie in a box (south, west, north, east)."""
+    south, west, north, east = box
+    corners = h3.LatLngPoly([(south, west), (south, east), (north, east), (north, west)])
+    return frozenset(h3.polygon_to_cells(corners, COARSEST_RESOLUTION))
+
+
 def segment_of(lat: float, lng: float) -> int:
     """The segment of a point in degrees where nothing was split or merged."""
     return ancestor(finest_of(lat, lng), BASE_RESOLUTION)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import httpx
@@ -54,6 +55,27 @@ async def test_an_operator_splits_a_segment_and_the_nearest_cab_still_gets_the_r
         merged = (await ops.post(f"/v1/segments/{after['segment']}/merge")).json()
         assert merged == {"segments": [before["segment"]], "version": 3}
         assert (await located(ops, pickup))["neighbours"] == before["neighbours"]
+
+
+async def test_segments_split_where_cabs_gather_and_merge_where_none_are(tmp_path: Path, gothenburg: City) -> None:
+    pickup, dropoff = places_of(gothenburg)
+    limits = SegmentSettings(
+        switch_s=0.4, look_s=0.1, every_s=0.2, split_above=2, merge_below=2, merge_looks=20, retire_s=0.5
+    )
+    settings = msgspec.structs.replace(settings_with(), segments=limits)
+    async with engine_on(tmp_path / "d", gothenburg, settings) as (_, outside), outside.api() as ops:
+
+        async def resolution_is(wanted: set[int]) -> bool:
+            return (await located(ops, pickup))["resolution"] in wanted
+
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(3):
+                app = await stack.enter_async_context(outside.driver(await outside.new_driver(), pickup))
+                await stack.enter_async_context(app.pinging(pickup))
+            await until(lambda: resolution_is({9, 10}), "a split")
+            await outside.book(await outside.new_rider(), pickup, dropoff)  # standard: three are asked
+            assert (await app.hear("offer"))["mode"] == "broadcast"
+        await until(lambda: resolution_is({7}), "merges")
 
 
 async def located(api: httpx.AsyncClient, at: LatLng) -> dict[str, object]:
