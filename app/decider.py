@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from core.geo import IntArray
-from dispatch.candidates import Shortlist, shortlist
+from core.geo import IntArray, haversine_many_m
+from dispatch.candidates import reach_m, shortlist
 from dispatch.decide import decide
-from dispatch.look import rings_around
 from dispatch.model import ONLINE, Ask, PickupTravel, Policy, ProfileRows, SupplyRows
 from dispatch.modes import places
 from payments.fares import fare, tariff_of
@@ -21,13 +20,14 @@ class LiveDecider:
     """simulator's Decider. A simulated cab is online, idle and fresh; nothing is known of its driver."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings.dispatch
         self._policy = Policy.of(settings.dispatch, settings.location.fresh_s)
 
     def __call__(self, search: Search, cabs: Cabs, travel: TravelToPickup) -> Offers:
         policy = replace(self._policy, max_pickup_eta_s=search.max_pickup_s)
         ask = Ask(now=0.0, mode=search.mode, free=places(search.mode, policy))
-        rows, listed = self._around(search, cabs, ask)
+        away_m = haversine_many_m(cabs.lat, cabs.lng, search.pickup)
+        rows: IntArray = np.flatnonzero(away_m <= reach_m(away_m, policy))
+        listed = shortlist(_supply(cabs, rows), ask, policy)
         way = travel(rows)
         unknown = np.full(len(rows), np.nan)
         decision = decide(ask, listed, PickupTravel(way.seconds, way.metres), ProfileRows(unknown, unknown), policy)
@@ -37,20 +37,6 @@ class LiveDecider:
             np.array([choice.pickup_eta_s for choice in decision.chosen]),
             np.array([choice.pickup_distance_m for choice in decision.chosen]),
         )
-
-    def _around(self, search: Search, cabs: Cabs, ask: Ask) -> tuple[IntArray, Shortlist]:
-        """Rows of the cabs in the rings of neighbouring segments, outward until there are enough."""
-        rows: IntArray = np.zeros(0, dtype=np.int64)
-        listed = shortlist(_supply(cabs, rows), ask, self._policy)
-        for ring in rings_around(search.segment, self._settings):
-            found = np.flatnonzero(np.isin(cabs.segment, np.array(ring, dtype=np.uint64)))
-            if len(found) == 0:
-                continue
-            rows = np.concatenate([rows, found])
-            listed = shortlist(_supply(cabs, rows), ask, self._policy)
-            if len(listed.rows) >= self._settings.enough_candidates:
-                break
-        return rows, listed
 
 
 def rules(settings: Settings) -> Rules:

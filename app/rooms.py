@@ -23,9 +23,10 @@ from app.wiring.elsewhere import SocketsHere, TrailsAnywhere, answer_hosts
 from app.wiring.journal import Journal
 from app.wiring.lanes import Lanes
 from app.wiring.people import Cards, LoggedCodes, People, SignIn, StarRatings
+from app.wiring.segments import segment_desk
 from app.wiring.supply import StoredSupply, SupplyReads
 from app.wiring.traffic import TripsDriven
-from core.events import ClosuresChanged, Event, TripCompleted, TripRated, ZonesChanged
+from core.events import ClosuresChanged, Event, SegmentsChanged, TripCompleted, TripRated, ZonesChanged
 from dispatch.adapters.profiles import SqlProfiles
 from dispatch.adapters.sql import SqlStore
 from dispatch.ports import Ports
@@ -42,7 +43,8 @@ from maps.adapters.sql import SqlZones
 from maps.cities import City
 from maps.learner import LearnerPorts, TrafficLearner
 from maps.roaddesk import RoadDesk
-from maps.segments import region_of, segment_of
+from maps.segmentdesk import SegmentDesk
+from maps.segments import region_of
 from maps.zonedesk import ZoneDesk
 from payments.adapters.sql import SqlQuoteReader
 from payments.adapters.sql import SqlTransactions as QuoteTransactions
@@ -81,17 +83,19 @@ class Rooms:
     live_trips: LiveTrips
     zones: ZoneDesk
     roads: RoadDesk
+    segments: SegmentDesk
     learner: TrafficLearner
     board_group: str  # of this host alone, like the next one
     maps_group: str
 
     async def prepare(self) -> None:
-        """Know the zones and the times of the roads, and show again which trips are under way.
+        """Know zones, segments and the times of the roads, and show again which trips are under way.
 
         What keeps a driver busy is read when the driver connects.
         """
         await self.zones.refresh()
         await self.roads.refresh()
+        await self.segments.refresh()
         self.board.begin(await self.live_trips.active())
 
 
@@ -114,6 +118,7 @@ class _Connector:
         kept = SqlClosures(stores.databases.trips), self.times
         self.roads = RoadDesk(city, kept, stores.ids, stores.clock, settings)
         self.live = LiveDrivers()
+        self.segments = segment_desk(stores.databases.trips, self.live, stores.wall, settings.segments)
         stores.redis.on_loss(self.live.tell_again)
         self.supply = Supply(
             self.live, stores.supply, stores.clock, fresh_s=settings.location.fresh_s, stream=stores.positions
@@ -129,7 +134,7 @@ class _Connector:
         self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, rested, self.elsewhere)
         self.trails_here = trips.TrailsHere(self.live)
         self.reads = SupplyReads(stores.supply, settings)
-        self.cabs = Cabs(self.reads, self.live, city, stores.clock, settings)
+        self.cabs = Cabs(self.reads, self.segments, self.live, city, stores.clock)
 
     def quotes(self) -> QuoteDesk:
         stores, database = self._stores, self._stores.databases.payments
@@ -155,6 +160,7 @@ class _Connector:
             papers=rides.Papers(Cards(self.people), promises),
             pickups=self.zones,
             queues=rides.AirportQueues(self.zones, self.queues, stores.supply),
+            segments=self.segments,
             claims=stores.claims,
         )
         partitions = stores.bus.partitions
@@ -212,7 +218,7 @@ class _Connector:
             trail=self._stores.archives.trails,
             clock=self._stores.clock,
             settings=self._settings.location,
-            segment_of=segment_of,
+            segment_of=self.segments.known.locate,
             inside=self.zones.contains,
             queues=QueueParts(self.zones.queue_at, self.queues),
             roll=self._link.roll.of("driver") if self._link else None,
@@ -242,6 +248,7 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
     bus.subscribe(board_group, board.EVENTS, made.board.heard, from_now=True)
     bus.subscribe(maps_group, [ZonesChanged], made.zones.heard, from_now=True)
     bus.subscribe(maps_group, [ClosuresChanged], made.roads.heard, from_now=True)
+    bus.subscribe(maps_group, [SegmentsChanged], made.segments.heard, from_now=True)
     bus.subscribe("journal", [Event], Journal(stores.metrics).note)
     answers = IdempotencyStore(stores.databases.trips, stores.clock, settings.runtime)
     engine = Engine(
@@ -258,8 +265,9 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         cabs=made.cabs,
         city=edge.CityMap(city),
         tracks=edge.Tracks(stores.archives.trails, stores.clock, settings),
-        fleet=edge.Fleet(stores.supply, ride_desk, made.board),
+        fleet=edge.Fleet(stores.supply, ride_desk, made.board, made.segments, made.zones),
         zones=made.zones,
+        segments=made.segments,
         closures=made.roads,
         roads=made.roads,
         readiness=readiness(stores),
@@ -285,5 +293,6 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         roads=made.roads,
         learner=made.learner(),
         board_group=board_group,
+        segments=made.segments,
         maps_group=maps_group,
     )

@@ -9,7 +9,7 @@ from accounts.adapters import sql as accounts
 from app.databases import ROOMS, Databases, Room
 from dispatch.adapters import tables as dispatch
 from location.adapters import sql as location
-from maps.adapters import roads, versions
+from maps.adapters import roads, segments_sql, versions
 from maps.adapters import sql as maps
 from payments.adapters import sql as payments
 from runtime import idempotency, lease, migrations
@@ -21,7 +21,7 @@ TABLES: Mapping[Room, Sequence[Table]] = {
     "drivers": (accounts.drivers, accounts.driver_ratings),
     "trips": (
         *(dispatch.ride_requests, dispatch.offers, trips.trips, trips.trip_events, trips.trip_ratings),
-        *(outbox, idempotency.answers, lease.leases, location.queue_places),
+        *(outbox, idempotency.answers, lease.leases, location.queue_places, segments_sql.segment_tables),
         *(maps.zones, versions.map_versions, roads.closures, roads.learned),
     ),
     "payments": (payments.quotes,),

@@ -8,7 +8,7 @@ import socket
 import uvicorn
 
 from runtime.settings import Settings
-from runtime.uvicorns import Uvicorn, ended, open_port
+from runtime.uvicorns import OnePiece, Uvicorn, ended, open_port
 from web.engine import Engine
 from web.ops_socket import OpsFeed
 from web.server import create_app, server_options
@@ -27,7 +27,9 @@ class Server:
         app = create_app(engine, settings)
         self._hub = engine.hub
         self._feed: OpsFeed = app.state.ops_feed
-        self._uvicorn = Uvicorn(uvicorn.Config(app, loop="none", lifespan="off", **server_options(settings)))
+        self._uvicorn = Uvicorn(
+            uvicorn.Config(app, loop="none", http=OnePiece, lifespan="off", **server_options(settings))
+        )
 
     @property
     def url(self) -> str:

@@ -10,6 +10,7 @@ from app.link import Link
 from app.rooms import Rooms
 from app.stores import Start, Stores
 from app.watch import Watch
+from app.wiring.segments import segment_keeper
 from runtime.tasks import repeat
 
 _LOOK_EVERY_S = 1.0  # wall time
@@ -30,6 +31,10 @@ def upkeep(
     if "dispatch" in start.roles:
         search_s = settings.dispatch.look_every_s
         yield "the look for open searches", repeat(rooms.rides.searches.look, search_s, asyncio.sleep)
+        keeper = segment_keeper(rooms.segments, start.city, stores, rooms.rides, settings.segments)
+        lead_s = stores.databases.trips.settings.lease_s / 3
+        yield "the lease of the segments", repeat(keeper.lead, lead_s, asyncio.sleep)
+        yield "the look at the load of segments", repeat(keeper.look, settings.segments.every_s, asyncio.sleep)
     if "trips" in start.roles:
         lead_s = stores.databases.trips.settings.lease_s / 3
         yield "the lease of the learner", repeat(rooms.learner.lead, lead_s, asyncio.sleep)
@@ -44,6 +49,7 @@ def upkeep(
         probe_s = settings.cluster.probe_every_s
         yield "the look at the geographies", repeat(stores.geographies.look, probe_s, asyncio.sleep)
     yield "the look for changed zones", repeat(rooms.zones.refresh, settings.maps.zones_look_s, asyncio.sleep)
+    yield "the look for changed segments", repeat(rooms.segments.refresh, settings.segments.look_s, asyncio.sleep)
     yield "the look for changed roads", repeat(rooms.roads.refresh, settings.maps.roads_look_s, asyncio.sleep)
     yield "the watch over Redis", repeat(stores.redis.look, settings.redis.look_every_s, asyncio.sleep)
     if stores.keeper is not None:

@@ -35,6 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="ends within 60 s, fewer rounds")
     parser.add_argument("--json", action="store_true", help="nothing but the JSON object on standard output")
     parser.add_argument("--keep", action="store_true", help="accept the result: results/NAME.json, docs/PERFORMANCE.md")
+    parser.add_argument("--minutes", type=float, help="of soak")
+    parser.add_argument("--drivers", type=int, help="of soak; riders and rides in proportion")
     options = parser.parse_args(argv)
     if options.name is None:
         for name, summary in BENCHMARKS.items():
@@ -49,7 +51,9 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that children are ended in order
     benchmark = importlib.import_module(f"benchmarks.{options.name}")
     try:
-        result: harness.Result = benchmark.run(harness.Ask(quick=options.quick, say=say))
+        result: harness.Result = benchmark.run(
+            harness.Ask(quick=options.quick, say=say, minutes=options.minutes, drivers=options.drivers)
+        )
     except harness.CannotRun as missing:
         print(f"{options.name}: {missing}", file=sys.stderr)
         return 1

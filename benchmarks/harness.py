@@ -30,10 +30,12 @@ class WrongAnswer(Exception):
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """One call of a benchmark: quick forms end within 60 s; `say` takes lines for people."""
+    """One call of a benchmark: quick forms end within 60 s; `say` takes lines for people. Sizes are for soak alone."""
 
     quick: bool
     say: Callable[[str], None]
+    minutes: float | None = None
+    drivers: int | None = None
 
     @property
     def rounds(self) -> int:

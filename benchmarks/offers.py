@@ -132,13 +132,7 @@ async def offers(engine: EngineProcess, asks: Asks, places: Sequence[LatLng], ke
 
     http = Http(engine.url, mint)
     drivers = []
-    for number in range(DRIVERS):
-        vehicle = {"plate": f"BOOK {number}", "class": "standard", "seats": 4}
-        body = {"name": f"driver {number}", "phone": f"+46701{number:06d}", "vehicle": vehicle}
-        made = await http.call("POST", "/v1/drivers", body=body)
-        if not made.ok:
-            raise CannotRun(f"a driver could not be signed up: {made}")
-        driver_id = str(made.body["driver_id"])
+    for number, driver_id in enumerate(await asyncio.gather(*(_signed_up(http, number) for number in range(DRIVERS)))):
         wire = Wire(f"{engine.gateway_url}/v1/driver/ws", mint("driver", driver_id), rng)
         drivers.append(asyncio.create_task(_drive(wire, rng.choice(places), waits, number / DRIVERS * PING_S)))
     connections = Connections(engine.port)
@@ -151,6 +145,15 @@ async def offers(engine: EngineProcess, asks: Asks, places: Sequence[LatLng], ke
             driver.cancel()
         await asyncio.gather(*drivers, return_exceptions=True)
         await http.close()
+
+
+async def _signed_up(http: Http, number: int) -> str:
+    vehicle = {"plate": f"BOOK {number}", "class": "standard", "seats": 4}
+    body = {"name": f"driver {number}", "phone": f"+46701{number:06d}", "vehicle": vehicle}
+    made = await http.call("POST", "/v1/drivers", body=body)
+    if not made.ok:
+        raise CannotRun(f"a driver could not be signed up: {made}")
+    return str(made.body["driver_id"])
 
 
 async def _drive(wire: Wire, at: LatLng, waits: Waits, offset_s: float) -> None:

@@ -14,18 +14,20 @@ import random
 import resource
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import psutil
 import uvloop
 
 from benchmarks.arrivals import Arrivals, offer_waits
 from benchmarks.harness import Ask, CannotRun, Result, fail, machine, percentile, rounded, today, versions
 from benchmarks.memory import Memory, resident_mb, slopes
-from tests.simulation.cluster import Cluster
+from tests.simulation.cluster import BadEnd, Cluster
 from tests.simulation.clusters import running
-from tests.simulation.crowd import Crowd, sign_up
+from tests.simulation.crowd import Crowd
 from tests.simulation.embedded import SETTINGS
 from tests.simulation.facts import FactReader
 from tests.simulation.faults import possible
@@ -39,7 +41,7 @@ SEED = 1
 LOOK_EVERY_S = 5.0
 REST_S = 180.0
 SETTLE_S = 120.0
-PLACES, WITHIN_M = 300, 4_000.0
+PLACES = 300
 HABITS = Habits(twice=0.0, greedy=0.0, rider_cancels=0.05, driver_cancels=0.02, watch=False)
 NEEDS_FILES = 3  # for each driver: its own end of the connection and both of the proxy
 SPARE_FILES = 4_000
@@ -57,11 +59,27 @@ class Size:
     minutes: float
     fault_every_s: float
     warm_up_s: float
+    within_m: float  # of the city's centre
     ping_interval_s: float = 5.0
 
 
-FULL = Size(drivers=5_000, riders=4_000, rides_per_s=20.0, minutes=10.0, fault_every_s=60.0, warm_up_s=180.0)
-QUICK = Size(drivers=200, riders=100, rides_per_s=2.0, minutes=0.4, fault_every_s=12.0, warm_up_s=5.0)
+FULL = Size(
+    drivers=5_000, riders=4_000, rides_per_s=20.0, minutes=10.0, fault_every_s=60.0, warm_up_s=180.0, within_m=2_500.0
+)
+QUICK = Size(drivers=200, riders=100, rides_per_s=2.0, minutes=0.35, fault_every_s=7.0, warm_up_s=5.0, within_m=800.0)
+
+
+def size_of(ask: Ask) -> Size:
+    """What is asked for. Fewer drivers have fewer rides; of a shorter run the same share is warm-up."""
+    size = QUICK if ask.quick else FULL
+    if ask.drivers is not None:
+        share = ask.drivers / size.drivers
+        riders = max(1, round(size.riders * share))
+        size = replace(size, drivers=ask.drivers, riders=riders, rides_per_s=size.rides_per_s * share)
+    if ask.minutes is not None:
+        warm_up_s = size.warm_up_s * min(1.0, ask.minutes / size.minutes)
+        size = replace(size, minutes=ask.minutes, warm_up_s=warm_up_s)
+    return size
 
 
 @dataclass(slots=True)
@@ -74,6 +92,8 @@ class Soak:
     history: History
     memory: Memory
     faults: int = 0
+    loaded_s: float = 0.0
+    cpu_s: dict[tuple[str, int], float] = field(default_factory=dict)  # of each life of a process, since the load began
 
     async def run(self) -> Result:
         """Load, faults, rest, judgement. Raises WrongAnswer when a truth is broken."""
@@ -85,23 +105,27 @@ class Soak:
 
     async def _run(self, http: Http) -> Result:
         size, cluster, rng = self.size, self.cluster, random.Random(SEED)
-        places = await open_places(http, rng, PLACES, WITHIN_M)
+        places = await open_places(http, rng, PLACES, size.within_m)
         scene = Scene(http, cluster.mint, cluster.rider_url, cluster.driver_url, self.history, places, HABITS)
         crowd = Crowd(scene, SEED)
         begun = time.monotonic()
-        pool = await asyncio.gather(*(sign_up(scene, "rider", rng) for _ in range(size.riders)))
+        pool = await crowd.sign_up_all("rider", size.riders)
         await crowd.start(size.drivers, 0)
         self.ask.say(f"{size.drivers} drivers and {size.riders} riders signed up in {time.monotonic() - begun:.0f} s")
         arrivals = Arrivals(scene, pool, rng)
         try:
             async with self._beside(arrivals):
+                loaded_at = time.monotonic()
                 await self._strike(crowd, arrivals)
+                self.loaded_s = time.monotonic() - loaded_at
             late = await arrivals.rest(REST_S)
             late += len(await crowd.rest(REST_S))
+            figures = self._figures(arrivals)
+            self.ask.say(f"{figures}")  # a run in which a truth is broken shows them nowhere else
             checked = await self._judge(http, late)
         finally:
             await crowd.stop()
-        return self._result(arrivals, checked)
+        return self._result(figures, checked)
 
     @contextlib.asynccontextmanager
     async def _beside(self, arrivals: Arrivals) -> AsyncIterator[None]:
@@ -118,9 +142,16 @@ class Soak:
                 raise CannotRun(f"the load or the look at memory ended by itself: {end!r}")
 
     async def _look(self) -> None:
+        before: dict[tuple[str, int], float] = {}
         while True:
             pids = {name: member.pid for name, member in self.cluster.members.items()}
-            self.memory.look({**pids, **self.cluster.children(), "load": os.getpid()}, resident_mb)
+            pids |= {**self.cluster.children(), "load": os.getpid()}
+            self.memory.look(pids, resident_mb)
+            for name, pid in pids.items():
+                with contextlib.suppress(psutil.Error):
+                    used_s = _family_cpu_s(pid)
+                    before.setdefault((name, pid), used_s)
+                    self.cpu_s[name, pid] = used_s - before[name, pid]
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _strike(self, crowd: Crowd, arrivals: Arrivals) -> None:
@@ -140,7 +171,10 @@ class Soak:
             self.ask.say(
                 f"{at - began:.0f} s: {fault.kind} {fault.target} for {fault.seconds} s, {arrivals.came} rides"
             )
-            await fault.strike(self.cluster)
+            try:
+                await fault.strike(self.cluster)
+            except BadEnd as error:
+                fail(str(error))
             self.faults += 1
 
     async def _judge(self, http: Http, late: int) -> int:
@@ -157,13 +191,17 @@ class Soak:
             fail(f"{len(found)} truths are broken, such as {found[0]}; the history is in {path}")
         return len(facts.requests) + len(facts.trips) + self.history.acked_pings
 
-    def _result(self, arrivals: Arrivals, checked: int) -> Result:
+    def _figures(self, arrivals: Arrivals) -> dict[str, float]:
         waits = offer_waits(self.history.records)
         figures = {f"offer_p{share}_ms": rounded(1e3 * percentile(waits, share / 100)) for share in (50, 95, 99)}
         grown = slopes(self.memory.lives, self.size.warm_up_s)
         figures |= {f"{name.replace(' ', '_')}_mb_per_h": rounded(slope) for name, slope in grown.items()}
         last = {life.name: life.samples[-1][1] for life in self.memory.lives if life.samples}
         figures |= {f"{name.replace(' ', '_')}_mb": rounded(mb) for name, mb in sorted(last.items())}
+        used: dict[str, float] = defaultdict(float)
+        for (name, _), seconds in self.cpu_s.items():
+            used[name] += seconds
+        figures |= {f"{name.replace(' ', '_')}_cores": rounded(used[name] / self.loaded_s) for name in sorted(used)}
         done = self.history.outcomes
         figures |= {
             "rides": float(arrivals.came),
@@ -173,6 +211,9 @@ class Soak:
             "operations": float(done["invoke"]),
             "unknown": float(done["invoke"] - done["ok"] - done["fail"]),
         }
+        return figures
+
+    def _result(self, figures: dict[str, float], checked: int) -> Result:
         size = self.size
         return Result(
             name="soak",
@@ -187,9 +228,20 @@ class Soak:
                 f"{size.drivers:,} drivers pinging every {size.ping_interval_s:.0f} s, {size.rides_per_s:g} rides a "
                 f"second for {size.minutes:g} minutes, a fault every {size.fault_every_s:.0f} s.",
                 f"Memory after {size.warm_up_s:.0f} s of warm-up, by least squares over the longest life of a process.",
+                "Cores are CPU seconds per second under load, of each process with its children.",
                 "Every request, trip, trail and event was compared with what clients were told: nothing was lost.",
             ],
         )
+
+
+def _family_cpu_s(pid: int) -> float:
+    """With the children that live and those that ended. Raises psutil.Error where there is no such process."""
+    process = psutil.Process(pid)
+    times = [process.cpu_times()]
+    for child in process.children():
+        with contextlib.suppress(psutil.Error):
+            times.append(child.cpu_times())
+    return float(sum(each.user + each.system + each.children_user + each.children_system for each in times))
 
 
 def run(ask: Ask) -> Result:
@@ -207,7 +259,7 @@ def allow_files(wanted: int) -> None:
 
 
 async def _soak(ask: Ask) -> Result:
-    size = QUICK if ask.quick else FULL
+    size = size_of(ask)
     allow_files(NEEDS_FILES * size.drivers + SPARE_FILES)
     location = {**SETTINGS["location"], "ping_interval_s": size.ping_interval_s}
     async with running(os.environ.get("HEXCAB_SOAK", "real"), {**SETTINGS, "location": location}) as cluster:

@@ -167,6 +167,17 @@ class ZonesChanged(Event, frozen=True, kw_only=True):
         return "zones"
 
 
+class SegmentsChanged(Event, frozen=True, kw_only=True):
+    """Segments were split, merged or pinned; `version` is that of the newest table afterwards."""
+
+    version: int
+    region: str = ""
+
+    @property
+    def key(self) -> str:
+        return "segments"
+
+
 class ClosuresChanged(Event, frozen=True, kw_only=True):
     """An operator has closed or opened streets; `version` is that of the table of closures afterwards."""
 
@@ -194,6 +205,7 @@ AnyEvent = (
     | TripRated
     | ZonesChanged
     | ClosuresChanged
+    | SegmentsChanged
 )
 
 

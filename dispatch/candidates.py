@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.geo import BoolArray, IntArray
+from core.geo import BoolArray, FloatArray, IntArray
 from dispatch.model import BUSY, NEVER_AGAIN, ONLINE, Ask, Policy, SupplyRows
 
 Filter = Callable[[SupplyRows, Ask, Policy], BoolArray]
@@ -30,7 +30,7 @@ class Shortlist:
 def shortlist(rows: SupplyRows, ask: Ask, policy: Policy) -> Shortlist:
     """Filter supply rows (n,) for one request; the order of the rows is kept. A driver seen twice counts once."""
     dropped: dict[str, int] = {}
-    left = _once_each(rows)
+    left = once_each(rows)
     seen = supply_seen = len(left)
     for name, keeps in FILTERS:
         kept = np.flatnonzero(keeps(left, ask, policy))
@@ -47,7 +47,20 @@ def open_to_work(rows: SupplyRows, now: float, policy: Policy) -> BoolArray:
     return np.asarray(((rows.flags & (ONLINE | BUSY)) == ONLINE) & (now - rows.seen_at <= policy.fresh_s))
 
 
-def _once_each(rows: SupplyRows) -> SupplyRows:
+def reach_m(distance_m: FloatArray, policy: Policy) -> float:
+    """How far out candidates are taken, given how far away by air the eligible drivers (n,) are who are known.
+
+    Whoever is near is a candidate, and so are the `enough_candidates` nearest. Who that is does not depend on how
+    segments are cut. At most max_pickup_m: that is the answer too while there are not enough.
+    """
+    if len(distance_m) < policy.enough_candidates:
+        return policy.max_pickup_m
+    nearest = policy.enough_candidates - 1
+    farthest_m = float(np.partition(distance_m, nearest)[nearest])
+    return min(max(farthest_m, policy.near_m), policy.max_pickup_m)
+
+
+def once_each(rows: SupplyRows) -> SupplyRows:
     """A driver who crossed a border between two reads stands in both answers: the latest ping is kept."""
     if len(rows) < 2:
         return rows

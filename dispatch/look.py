@@ -1,20 +1,22 @@
-"""Looking around for a request: the supply ring by ring, the road, the profiles, then the decision."""
+"""Looking around for a request: the supply outward, the road, the profiles, then the decision."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from core.clock import Clock
+from core.geo import haversine_many_m
 from dispatch import offers as rules
-from dispatch.candidates import Shortlist, shortlist
+from dispatch.candidates import Shortlist, once_each, reach_m, shortlist
 from dispatch.claims import Claims
 from dispatch.decide import Decision, decide
 from dispatch.model import Ask, Offer, PickupTravel, Policy, ProfileRows, RideRequest, SupplyRows
 from dispatch.ports import Ports
 from maps import segments
+from maps.neighbours import Surroundings
 from runtime.settings import DispatchSettings
 
 
@@ -43,14 +45,15 @@ class Lookout:
         )
         line = await self._line(request)
         ask = dataclasses.replace(ask, line={driver: place for place, driver in enumerate(line.driver.tolist(), 1)})
-        listed = await self._around(request, ask, line)
+        listed = await self._candidates(request, ask, line)
         travel, profiles = await self._reach(request, listed.rows)
         # others may have chosen while this search waited for roads and profiles
         return decide(dataclasses.replace(ask, taken=self.claims.held(ask.now)), listed, travel, profiles, self._policy)
 
     def neighbourhood(self, segment: str) -> list[int]:
         """Every segment that a look from the segment of this name reads at most, the nearest first."""
-        return [each for ring in rings_around(segments.parse(segment), self._settings) for each in ring]
+        cells: list[int] = self._around(segment).cells.tolist()
+        return cells
 
     async def _line(self, request: RideRequest) -> SupplyRows:
         """Who waits in line for pickups at this place, in order."""
@@ -58,24 +61,30 @@ class Lookout:
             return SupplyRows.join(())
         return await self._ports.queues.first(request.pickup, self._settings.queue_heads)
 
-    async def _around(self, request: RideRequest, ask: Ask, line: SupplyRows) -> Shortlist:
-        """Who waits in line, and rings of neighbouring segments outward until there are enough candidates."""
-        parts: list[SupplyRows] = []
-        elsewhere: set[str] = set()
-        listed = shortlist(SupplyRows.join(()), ask, self._policy)
-        for ring in rings_around(segments.parse(request.segment), self._settings):
-            rows = await self._ports.supply.in_segments(ring)
-            if not parts:
-                rows = SupplyRows.join([line, rows])
-            if len(rows) == 0:
-                continue
-            parts.append(rows)
-            elsewhere |= await self._ports.store.holding_offers(rows.driver.tolist())
-            asked = dataclasses.replace(ask, elsewhere=elsewhere | self.claims.held(ask.now))
-            listed = shortlist(SupplyRows.join(parts), asked, self._policy)
-            if len(listed.rows) >= self._settings.enough_candidates:
+    async def _candidates(self, request: RideRequest, ask: Ask, line: SupplyRows) -> Shortlist:
+        """Who waits in line, and segments outward until everything outside is farther than the candidates reach."""
+        await self._ports.segments.sure()
+        policy, parts, asked = self._policy, [line], ask
+        elsewhere = await self._ports.store.holding_offers(line.driver.tolist()) if len(line) else set()
+        reach = policy.max_pickup_m
+        for ring in self._around(request.segment).rings(request.pickup, policy.near_m, policy.max_pickup_m):
+            rows = await self._ports.supply.in_segments(ring.cells)
+            if len(rows):
+                parts.append(rows)
+                elsewhere |= await self._ports.store.holding_offers(rows.driver.tolist())
+            if any(map(len, parts)):
+                asked = dataclasses.replace(ask, elsewhere=elsewhere | self.claims.held(ask.now))
+                eligible = shortlist(SupplyRows.join(parts), asked, policy).rows
+                reach = reach_m(haversine_many_m(eligible.lat, eligible.lng, request.pickup), policy)
+            if reach < ring.outside_m:
                 break
-        return listed
+        seen = once_each(SupplyRows.join(parts))
+        near = haversine_many_m(seen.lat, seen.lng, request.pickup) <= reach
+        in_line = np.array([driver in ask.line for driver in seen.driver.tolist()], dtype=np.bool_)
+        return shortlist(seen.take(np.flatnonzero(near | in_line)), asked, policy)
+
+    def _around(self, segment: str) -> Surroundings:
+        return self._ports.segments.around(segments.parse(segment), self._policy.max_pickup_m)
 
     async def _reach(self, request: RideRequest, rows: SupplyRows) -> tuple[PickupTravel, ProfileRows]:
         if len(rows) == 0:
@@ -83,11 +92,3 @@ class Lookout:
             return PickupTravel(none, none), ProfileRows(none, none)
         travel = await self._ports.travel.to_pickup(rows.lat, rows.lng, request.pickup)
         return travel, await self._ports.profiles.of(rows.driver.tolist())
-
-
-def rings_around(segment: int, settings: DispatchSettings) -> Iterator[list[int]]:
-    """The neighbourhood in the order in which it is searched: the first rings at once, then ring by ring."""
-    rings = segments.rings(segment, settings.max_rings)
-    first = settings.min_rings + 1
-    yield [each for ring in rings[:first] for each in ring]
-    yield from rings[first:]

@@ -237,6 +237,9 @@ class Policy:
     fresh_s: float = 30.0
     max_pickup_eta_s: float = 1_200.0
     broadcast_drivers: int = 3
+    enough_candidates: int = 16
+    near_m: float = 1_000.0
+    max_pickup_m: float = 15_000.0
 
     @staticmethod
     def of(settings: DispatchSettings, fresh_s: float) -> Policy:
@@ -249,4 +252,12 @@ class Policy:
             unknown_rating=settings.unknown_rating,
             unknown_acceptance=settings.unknown_acceptance,
         )
-        return Policy(weights, fresh_s, settings.max_pickup_eta_s, settings.broadcast_drivers)
+        return Policy(
+            weights,
+            fresh_s,
+            max_pickup_eta_s=settings.max_pickup_eta_s,
+            broadcast_drivers=settings.broadcast_drivers,
+            enough_candidates=settings.enough_candidates,
+            near_m=settings.near_m,
+            max_pickup_m=settings.max_pickup_m,
+        )

@@ -21,6 +21,7 @@ from dispatch.model import (
     RideRequest,
     SupplyRows,
 )
+from maps.neighbours import Surroundings
 
 
 class Supply(Protocol):
@@ -226,6 +227,27 @@ class Store(Protocol):
         ...
 
 
+class Segments(Protocol):
+    """The managed segments, which other processes may cut anew at any moment."""
+
+    @property
+    def version(self) -> int:
+        """The version of the table that `at` uses."""
+        ...
+
+    def at(self, place: LatLng) -> int:
+        """The segment of a place."""
+        ...
+
+    def around(self, segment: int, most_m: float) -> Surroundings:
+        """Every segment in which a driver within `most_m` of this one may be placed; an earlier version's will do."""
+        ...
+
+    async def sure(self) -> None:
+        """Return when no driver can be placed by a table that is not known here. Raises Unavailable."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Everything outside, in one bundle."""
@@ -237,6 +259,7 @@ class Ports:
     delivery: Delivery
     quotes: QuoteBook
     papers: TripPapers
+    segments: Segments
     claims: SharedClaims | None = None  # None: no other process searches
     pickups: PickupRules | None = None  # None: anywhere
     queues: DriverQueues | None = None  # None: nowhere

@@ -122,8 +122,8 @@ class Searches:
     async def close(self) -> None:
         """Stop the searches where they are; nothing ends by this."""
         self._closed = True
-        await self._means.arrivals.close()
         await self._stop(list(self._searches.values()))
+        await self._means.arrivals.close()  # last: a search may come to rest while it is stopped
 
     async def _stop(self, searches: Collection[Search]) -> None:
         tasks = [self._tasks[search.request_id] for search in searches]

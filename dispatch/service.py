@@ -186,7 +186,7 @@ class RideDesk:
             rider_class=ask.rider_class,
             mode=mode,
             status="searching",
-            segment=segments.name(segments.segment_of(*ask.pickup)),
+            segment=segments.name(self._ports.segments.at(ask.pickup)),
             fare=fare,
             created_at=now,
             expires_at=now + self._settings.request_s,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from core.errors import InvalidInput
 from location.messages import Position
 from location.model import BUSY, MAX_VEHICLE_BYTES, ONLINE, LastPosition, SupplyChange, SupplyRow
+from location.ports import Placing
 
 _NO_PING = -1
 _UNKNOWN = -1  # where the store has a driver, after it failed
@@ -122,6 +125,17 @@ class LiveDrivers:
         driver.connected = connected
         self._touch(driver)
         return driver
+
+    def place_again(self, table: Placing) -> None:
+        """Segments were cut anew: put every driver into the segment of the last used ping, as this table has it."""
+        left = {segment for segment in {driver.segment for driver in self} if segment and not table.manages(segment)}
+        if not left:
+            return
+        moved = [driver for driver in self if driver.segment in left]
+        lat, lng = np.array([driver.lat for driver in moved]), np.array([driver.lng for driver in moved])
+        for driver, segment in zip(moved, table.locate_many(lat, lng).tolist(), strict=True):
+            driver.segment = segment
+            self._touch(driver)
 
     def own(self, driver_id: str, epoch: int) -> None:
         """The newest connection of the driver is here, and has this epoch; 0: that is not known yet."""

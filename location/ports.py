@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
+from core.geo import FloatArray
 from location.model import DriverState, LastPosition, SupplyChange, SupplyRows, Trail, TrailPoint
 
 
@@ -70,6 +74,18 @@ class SegmentOf(Protocol):
     """The segment of a point, as an H3 cell."""
 
     def __call__(self, lat: float, lng: float, /) -> int: ...
+
+
+class Placing(Protocol):
+    """A table of segments."""
+
+    def manages(self, cell: int, /) -> bool:
+        """Whether an H3 cell is one of its segments."""
+        ...
+
+    def locate_many(self, lat: FloatArray, lng: FloatArray, /) -> npt.NDArray[np.uint64]:
+        """The segments of points (n,) in degrees; shape (n,)."""
+        ...
 
 
 class Inside(Protocol):

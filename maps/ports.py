@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from core.geo import FloatArray, LatLng
 from maps.matching import Traced
+from maps.segmenttable import SegmentTable
 from maps.zones import Zone
 
 
@@ -114,3 +115,23 @@ class Tracer(Protocol):
     """Tells which edges a trail followed, None where it fits no road. It may raise Unavailable."""
 
     async def __call__(self, lat: FloatArray, lng: FloatArray, at_s: FloatArray, /) -> Traced | None: ...
+
+
+class SegmentStore(Protocol):
+    """The tables of segments that stand, for every process. Each call may raise Unavailable."""
+
+    async def version(self) -> int:
+        """The version of the newest table; 1 where nobody has ever changed it."""
+        ...
+
+    async def load(self) -> Sequence[SegmentTable]:
+        """The tables that stand, the newest first."""
+        ...
+
+    async def save(self, table: SegmentTable, at: float) -> None:
+        """Commit the next version at this real time, tell every process, and forget tables that have retired.
+
+        Raises Conflict segments_changed when the version before is not the newest any more, TooMany when too many
+        tables stand.
+        """
+        ...

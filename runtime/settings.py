@@ -19,6 +19,7 @@ from runtime.doctor_settings import DoctorSettings
 from runtime.host_settings import HostSettings, Port
 from runtime.kafka_settings import KafkaSettings
 from runtime.redis_settings import RedisSettings
+from runtime.segment_settings import SegmentSettings
 from runtime.services_settings import ServicesSettings
 from runtime.sqlsettings import SqlSettings
 from runtime.traffic_settings import TrafficSettings
@@ -68,14 +69,13 @@ class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retry_s: float = 2.0  # between looks when nobody can be offered the trip
     arrivals_s: float = 1.0  # between readings of who has come near the searches that found nobody; not above retry_s
     arrivals_at_once: int = 32  # searches that look at the same time when somebody has come near
-    look_again_s: float = (
-        10.0  # between looks when all who are near cannot take it: too far, asked before, of another class
-    )
+    arrivals_turn_s: float = 0.5  # wall time that the next searches wait for those to finish their look
+    look_again_s: float = 30.0  # between looks when all near cannot take it: too far, holding an offer, asked before
     supply_asks: int = 512  # that one reading of the supply answers
     claim_timeout_s: float = 0.25  # wall time for an answer of the claims that workers share
     claim_pause_s: float = 1.0  # wall time that they are left alone after they did not answer
     busy_shown_s: float = 6.0  # after an accept; by then the supply shows that the driver has a trip
-    max_rings: int = 16  # of neighbouring segments: about 15 km, more than a cab drives in max_pickup_eta_s in a town
+    max_pickup_m: float = 15_000.0  # by air, how far a cab may be: more than it drives in max_pickup_eta_s in a town
     enough_candidates: int = 16
     max_pickup_eta_s: float = 1_200.0
     broadcast_drivers: int = 3
@@ -90,7 +90,7 @@ class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile_cache_s: float = 30.0
     profile_cache_max: int = 50_000
     queue_heads: int = 16  # drivers of an airport queue who are looked at for a pickup there
-    min_rings: int = 1  # the nearest cab may be just across the border of the pickup's segment
+    near_m: float = 1_000.0  # by air; who is nearer is a candidate even when there are enough
     max_looks: int = 3  # looks in a row when the chosen drivers were taken meanwhile
     delivery_timeout_s: float = 2.0  # wall time for handing one offer to a driver's gateway
     quote_slack_m: float = 100.0  # how far a request's places may lie from those of its quote
@@ -240,6 +240,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     web: WebSettings = WebSettings()
     maps: MapSettings = MapSettings()
     traffic: TrafficSettings = TrafficSettings()
+    segments: SegmentSettings = SegmentSettings()
     simulator: SimulatorSettings = SimulatorSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     sql: SqlSettings = SqlSettings()
@@ -254,7 +255,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 # every other number is a limit, a time or a size, which nothing could work with at 0
 _MAY_BE_ZERO = frozenset(
     {
-        *("port", "gateway_port", "host_port", "min_rings", "idle_cap_min", "unknown_acceptance", "service_margin_m"),
+        *("port", "gateway_port", "host_port", "idle_cap_min", "unknown_acceptance", "service_margin_m"),
         *("seconds_per_idle_minute", "seconds_per_rating_point", "seconds_per_acceptance", "quote_tolerance"),
         *("base_minor", "per_km_minor", "per_minute_minor", "minimum_minor"),
     }

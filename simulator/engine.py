@@ -15,7 +15,7 @@ import numpy as np
 
 from core.geo import IntArray, LatLng
 from simulator.model import Mode, Outcomes, Progress
-from simulator.ports import Cabs, Offers, Rules, Search, SegmentArray, Travel, TravelToPickup
+from simulator.ports import Cabs, Offers, Rules, Search, Travel, TravelToPickup
 from simulator.scenario import Scenario
 
 _REPORT_EVERY = 512  # events
@@ -41,11 +41,10 @@ class Terms:
 class Engine:
     """One run over one scenario; `run` once."""
 
-    def __init__(self, scenario: Scenario, segments: SegmentArray, terms: Terms) -> None:
-        """`segments` are those of the scenario's places, shape (places,)."""
+    def __init__(self, scenario: Scenario, terms: Terms) -> None:
         self._requests = scenario.requests
         self._places = scenario.places
-        self._lat, self._lng, self._segments = scenario.lat, scenario.lng, segments
+        self._lat, self._lng = scenario.lat, scenario.lng
         self._terms = terms
         first_start = 2 * len(scenario.raw.at)
         self._at_place = np.arange(
@@ -133,12 +132,11 @@ class Engine:
         pickup, place = int(self._requests.pickup[request]), self._at_place[cabs]
         search = Search(
             pickup=LatLng(float(self._lat[pickup]), float(self._lng[pickup])),
-            segment=int(self._segments[pickup]),
             passengers=int(self._requests.passengers[request]),
             max_pickup_s=float(self._requests.at[request] + self._terms.max_wait_s - now),
             mode=self._terms.mode,
         )
-        seen = Cabs(cabs, self._lat[place], self._lng[place], self._segments[place], now - self._idle_since[cabs])
+        seen = Cabs(cabs, self._lat[place], self._lng[place], now - self._idle_since[cabs])
         return self._terms.rules.decide(search, seen, travel)
 
     def _accept(self, request: int, cabs: IntArray, offers: Offers, now: float) -> bool:

@@ -7,13 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from core.geo import BoolArray, FloatArray, IntArray, LatLng
 from simulator.model import Mode
-
-SegmentArray = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +51,6 @@ class SimulatedCity(Protocol):
         """Snap points of shape (n,) to the roads."""
         ...
 
-    def segments(self, lat: FloatArray, lng: FloatArray) -> SegmentArray:
-        """The managed segment of each point, shape (n,)."""
-        ...
-
     def node_points(self, numbers: IntArray) -> tuple[FloatArray, FloatArray]:
         """Latitudes and longitudes of the junctions with these numbers (n,); NaN where there is no such junction.
 
@@ -77,7 +68,6 @@ class Search:
     """One look for a cab. `max_pickup_s` is what is left of the rider's patience."""
 
     pickup: LatLng
-    segment: int
     passengers: int
     max_pickup_s: float
     mode: Mode
@@ -90,7 +80,6 @@ class Cabs:
     driver: IntArray
     lat: FloatArray
     lng: FloatArray
-    segment: SegmentArray
     idle_s: FloatArray
 
 

@@ -34,7 +34,7 @@ def run(
     """
     scenario = load(ask.checked(limits), city, progress, limits)
     terms = Terms(rules, ask.mode, ask.max_wait_s)
-    engine = Engine(scenario, city.segments(scenario.lat, scenario.lng), terms)
+    engine = Engine(scenario, terms)
     _compile(scenario)
     began = time.perf_counter()  # a measurement of this machine, not a time of the simulated world
     outcomes = engine.run(progress)

@@ -9,12 +9,11 @@ import numpy as np
 
 from core.errors import InvalidInput
 from core.geo import BoolArray, FloatArray, IntArray
-from maps import segments
 from maps.cities import City
 from maps.eta import EtaIndex
 from maps.roads import NO_EDGE
 from maps.snap import Snaps
-from simulator.ports import SegmentArray, Travel
+from simulator.ports import Travel
 
 
 class Streets:
@@ -28,9 +27,6 @@ class Streets:
 
     def places(self, lat: FloatArray, lng: FloatArray) -> RoadPlaces:
         return RoadPlaces(self._city.eta, self._city.eta.snap(lat, lng))
-
-    def segments(self, lat: FloatArray, lng: FloatArray) -> SegmentArray:
-        return segments.segments_of(lat, lng)
 
     def node_points(self, numbers: IntArray) -> tuple[FloatArray, FloatArray]:
         known = self._city.node_number

@@ -185,6 +185,21 @@ class SegmentAnswer(Answer):
     segment: str
     resolution: int
     neighbours: list[str]
+    version: int
+
+
+class SegmentCollection(GeoJson):
+    """Segments as GeoJSON features; properties: segment, resolution, version, pinned, supply, demand, surge."""
+
+    features: list[GeoJson]
+    version: int
+
+
+class SegmentsCut(Answer):
+    """What a segment became, as H3 cells, and the version of the table since then."""
+
+    segments: list[str]
+    version: int
 
 
 class EtaAnswer(BaseModel):

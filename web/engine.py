@@ -22,6 +22,7 @@ from web.ports import (
     Quotes,
     Rides,
     Roads,
+    Segments,
     Sessions,
     Tracks,
     Trips,
@@ -58,6 +59,7 @@ class Engine:
     zones: Drawn
     closures: Drawn
     roads: Roads
+    segments: Segments
     readiness: Mapping[str, Check]
     driver_schemas: Body  # JSON Schema of the driver gateway's messages
     gateway_port: Callable[[], int] | None = None  # where drivers' sockets are; None: at settings.web.gateway_port

@@ -1,4 +1,4 @@
-"""The city's map: segments, travel times, and the roads for the page."""
+"""The city's map: travel times, and the roads for the page."""
 
 from __future__ import annotations
 
@@ -7,31 +7,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from core.geo import LatLng
-from web.answers import EtaAnswer, GeoJson, SegmentAnswer
-from web.asks import Lat, Lng, box_of, place_of
+from web.answers import EtaAnswer
+from web.asks import place_of
 from web.auth import Either
 from web.edge import engine_of
 from web.errors import responses
 from web.ports import Body
 from web.roadmap import RoadMap
 from web.route import StrictRoute
-from web.segments import located, segments_geojson, supply_of
 
 router = APIRouter(tags=["maps"], route_class=StrictRoute)
-
-
-@router.get("/segments", responses=responses(401, 422), response_model=GeoJson)
-async def segments(bbox: Annotated[str, Query(max_length=120)], _: Either, request: Request) -> Body:
-    """The segments of a box `west,south,east,north`, as GeoJSON with supply, demand and surge."""
-    fleet = engine_of(request).fleet
-    return segments_geojson(box_of(bbox), supply_of(await fleet.snapshot()), await fleet.demand())
-
-
-@router.get("/segments/locate", responses=responses(401, 422), response_model=SegmentAnswer)
-async def locate(lat: Lat, lng: Lng, _: Either) -> Body:
-    """The segment of a place."""
-    return located(LatLng(lat, lng))
 
 
 @router.get("/eta", responses=responses(401, 422), response_model=EtaAnswer)

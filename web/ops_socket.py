@@ -135,5 +135,6 @@ class OpsFeed:
         ]
         if with_segments:
             demand = await self._engine.fleet.demand()
-            messages.append({"type": "segments", "supply": named(supply_of(fleet)), "demand": named(demand)})
+            supply = supply_of(fleet, self._engine.segments.newest)
+            messages.append({"type": "segments", "supply": named(supply), "demand": named(demand)})
         return messages

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from core.events import Mode, Party
 from core.geo import FloatArray, LatLng
+from maps.segmenttable import SegmentTable
 from runtime.answers import FirstAnswer, StoredAnswer
 from runtime.auth import Identity
 
@@ -228,6 +229,35 @@ class Drawn(Protocol):
         ...
 
 
+class Segments(Protocol):
+    """The managed segments. What changes them is told the new version on return, other processes a moment later."""
+
+    @property
+    def newest(self) -> SegmentTable:
+        """The newest table."""
+        ...
+
+    def neighbours(self, segment: int) -> Sequence[int]:
+        """The segments that share a border with a segment of the newest table."""
+        ...
+
+    async def split(self, segment: int) -> Sequence[int]:
+        """Put its children, pinned, in its place; returns them. Raises NotFound, Conflict, TooMany."""
+        ...
+
+    async def merge(self, segment: int) -> Sequence[int]:
+        """Put its parent, pinned, in the place of all that is within the parent. Raises NotFound, Conflict, TooMany."""
+        ...
+
+    async def pin(self, segment: int) -> Sequence[int]:
+        """From now on only operators cut this segment. Raises NotFound, Conflict, TooMany."""
+        ...
+
+    async def unpin(self, segment: int) -> Sequence[int]:
+        """From now on the load may cut this segment. Raises NotFound, Conflict, TooMany."""
+        ...
+
+
 class Tracks(Protocol):
     """What is stored of a driver's positions."""
 
@@ -245,6 +275,10 @@ class Fleet(Protocol):
 
     async def demand(self) -> Mapping[int, int]:
         """Open ride requests by segment; segments without any are left out."""
+        ...
+
+    def surge_at(self, place: LatLng) -> float:
+        """The surge of a pickup at a place."""
         ...
 
     async def kpis(self, shown: FleetSnapshot) -> Body:

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import h3.api.basic_int as h3
 
 from core.errors import FieldError, InvalidInput
 from core.geo import LatLng
 from maps import segments
+from maps.segmenttable import SegmentTable
 from web.frames import STATUSES
-from web.ports import Body, FleetSnapshot
+from web.ports import Body, FleetSnapshot, Segments
 
-MAX_SEGMENTS = 5_000  # in one answer; a segment has about 0.7 km2
-_KM2_OF_SEGMENT = 0.5  # less than the smallest of them
+MAX_SEGMENTS = 5_000  # in one answer; one that was never split or merged has about 0.7 km2
+_KM2_OF_SEGMENT = 0.5  # less than the smallest of those
 _IDLE = STATUSES.index("idle")
 
 
-def supply_of(fleet: FleetSnapshot) -> dict[int, int]:
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is known of segments, by segment; `surge_at` says the surge at a place."""
+
+    supply: Mapping[int, int]
+    demand: Mapping[int, int]
+    surge_at: Callable[[LatLng], float]
+
+
+def supply_of(fleet: FleetSnapshot, table: SegmentTable) -> dict[int, int]:
     """Drivers open to work by segment."""
     idle = fleet.status == _IDLE
-    return dict(Counter(segments.segments_of(fleet.lat[idle], fleet.lng[idle]).tolist()))
+    return dict(Counter(table.locate_many(fleet.lat[idle], fleet.lng[idle]).tolist()))
 
 
 def named(counts: Mapping[int, int]) -> dict[str, int]:
@@ -29,25 +40,37 @@ def named(counts: Mapping[int, int]) -> dict[str, int]:
     return {segments.name(segment): count for segment, count in counts.items()}
 
 
-def located(at: LatLng) -> Body:
+def names(cells: Iterable[int]) -> list[str]:
+    """The names of segments."""
+    return [segments.name(segment) for segment in cells]
+
+
+def located(at: LatLng, known: Segments) -> Body:
     """The segment of a place and its neighbours."""
-    segment = segments.segment_of(*at)
-    neighbours = [segments.name(cell) for cell in segments.rings(segment, 1)[1]]
-    return {"segment": segments.name(segment), "resolution": segments.RESOLUTION, "neighbours": neighbours}
+    table = known.newest
+    segment = table.locate(*at)
+    return {
+        "segment": segments.name(segment),
+        "resolution": segments.resolution_of(segment),
+        "neighbours": names(known.neighbours(segment)),
+        "version": table.version,
+    }
 
 
-def segments_geojson(
-    box: tuple[float, float, float, float], supply: Mapping[int, int], demand: Mapping[int, int]
-) -> Body:
-    """The segments whose middle lies in a box (south, west, north, east). Raises InvalidInput for too many."""
+def segments_geojson(box: tuple[float, float, float, float], table: SegmentTable, load: Load) -> Body:
+    """The segments in and around a box (south, west, north, east): of every base cell whose middle lies in it.
+
+    Raises InvalidInput for too many.
+    """
     south, west, north, east = box
     if (north - south) * (east - west) * 111.0 * 111.0 / _KM2_OF_SEGMENT > MAX_SEGMENTS * 4:
         raise _too_large()
     corners = h3.LatLngPoly([(south, west), (south, east), (north, east), (north, west)])
-    cells = h3.polygon_to_cells(corners, segments.RESOLUTION)
+    cells = {each for cell in h3.polygon_to_cells(corners, segments.BASE_RESOLUTION) for each in table.covering(cell)}
     if len(cells) > MAX_SEGMENTS:
         raise _too_large()
-    return {"type": "FeatureCollection", "features": [_feature(c, supply, demand) for c in sorted(cells)]}
+    features = [_feature(cell, table, load) for cell in sorted(cells)]
+    return {"type": "FeatureCollection", "features": features, "version": table.version}
 
 
 def _too_large() -> InvalidInput:
@@ -55,7 +78,7 @@ def _too_large() -> InvalidInput:
     return InvalidInput(f"bbox {detail}", errors=(FieldError("bbox", detail),))
 
 
-def _feature(segment: int, supply: Mapping[int, int], demand: Mapping[int, int]) -> Body:
+def _feature(segment: int, table: SegmentTable, load: Load) -> Body:
     ring = [[corner.lng, corner.lat] for corner in segments.boundary(segment)]
     return {
         "type": "Feature",
@@ -63,8 +86,11 @@ def _feature(segment: int, supply: Mapping[int, int], demand: Mapping[int, int])
         "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
         "properties": {
             "segment": segments.name(segment),
-            "supply": supply.get(segment, 0),
-            "demand": demand.get(segment, 0),
-            "surge": 1.0,
+            "resolution": segments.resolution_of(segment),
+            "version": table.version,
+            "pinned": segment in table.pins,
+            "supply": load.supply.get(segment, 0),
+            "demand": load.demand.get(segment, 0),
+            "surge": load.surge_at(segments.centre(segment)),
         },
     }

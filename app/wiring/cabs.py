@@ -11,30 +11,29 @@ from core.clock import Clock
 from core.geo import LatLng
 from location.live import LiveDrivers
 from location.model import BUSY, ONLINE
-from maps import segments
 from maps.cities import City
-from runtime.settings import Settings
+from maps.segmentdesk import SegmentDesk
 from web.ports import Body, Position
 
-_CAB_RINGS = 3  # of segments around a rider who watches
+_WITHIN_M = 3_000.0  # of a rider who watches, by air, cabs are shown
 
 
 class Cabs:
     """web's Cabs, and payments' PickupEta. `live` are the drivers of this host, whom nobody need be asked about."""
 
-    def __init__(self, reads: SupplyReads, live: LiveDrivers, city: City, clock: Clock, settings: Settings) -> None:
+    def __init__(self, reads: SupplyReads, segments: SegmentDesk, live: LiveDrivers, city: City, clock: Clock) -> None:
         self._reads = reads
+        self._segments = segments
         self._live = live
         self._city = city
         self._clock = clock
-        self._fresh_s = settings.location.fresh_s
 
     async def near(self, at: LatLng, limit: int) -> Sequence[Body]:
-        around = [each for ring in segments.rings(segments.segment_of(*at), _CAB_RINGS) for each in ring]
+        around: list[int] = self._segments.around(self._segments.at(at), _WITHIN_M).cells.tolist()
         reading = await self._reads.segments(around)
         rows, places = reading.rows, reading.of(around)
         age_s, flags = self._clock.now() - rows.seen_at[places], rows.flags[places]
-        is_free = ((flags & (ONLINE | BUSY)) == ONLINE) & (age_s <= self._fresh_s)
+        is_free = ((flags & (ONLINE | BUSY)) == ONLINE) & (age_s <= self._live.fresh_s)
         free, age_s = places[is_free], age_s[is_free]
         if not len(free):
             return []

@@ -18,8 +18,10 @@ from dispatch.model import RequestRide
 from dispatch.service import RideDesk
 from dispatch.views import request_body
 from location.ports import SupplyStore, TrailLog
-from maps import segments
 from maps.cities import City
+from maps.segmentdesk import SegmentDesk
+from maps.segments import parse
+from maps.zonedesk import ZoneDesk
 from payments.quotes import QuoteDesk
 from runtime.auth import Identity
 from runtime.settings import Settings
@@ -197,10 +199,14 @@ class Tracks:
 class Fleet:
     """web's Fleet."""
 
-    def __init__(self, store: SupplyStore, rides: RideDesk, board: Board) -> None:
+    def __init__(
+        self, store: SupplyStore, rides: RideDesk, board: Board, segments: SegmentDesk, zones: ZoneDesk
+    ) -> None:
         self._store = store
         self._rides = rides
         self._board = board
+        self._segments = segments
+        self._zones = zones
 
     async def snapshot(self) -> FleetSnapshot:
         rows = await self._store.in_segments(await self._store.occupied())
@@ -213,7 +219,10 @@ class Fleet:
         )
 
     async def demand(self) -> Mapping[int, int]:
-        return {segments.parse(name): count for name, count in (await self._rides.demand()).items()}
+        return self._segments.as_now({parse(name): count for name, count in (await self._rides.demand()).items()})
+
+    def surge_at(self, place: LatLng) -> float:
+        return self._zones.surge_floor(place)
 
     async def kpis(self, shown: FleetSnapshot) -> Body:
         wait_s = self._board.pickup_wait_s

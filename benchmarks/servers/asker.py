@@ -12,6 +12,7 @@ import asyncio
 import os
 import sqlite3
 import sys
+import time
 
 import h3.api.basic_int as h3
 import redis.asyncio
@@ -20,6 +21,8 @@ import uvloop
 from benchmarks.servers.searches import TOWN
 from location import keys
 from maps import segments
+from maps.knownsegments import KnownSegments
+from runtime.segment_settings import SegmentSettings
 from runtime.settings import DispatchSettings
 
 _OPEN = "SELECT request_id, segment, status FROM ride_requests WHERE status IN ('searching', 'offered')"
@@ -29,9 +32,9 @@ def town_segments() -> list[int]:
     """Every segment that a search in the town may look at."""
     south, west, north, east = TOWN
     box = h3.LatLngPoly([(south, west), (north, west), (north, east), (south, east)])
-    rings = DispatchSettings().max_rings
-    inside = h3.h3shape_to_cells(box, segments.RESOLUTION)
-    return sorted({cell for each in inside for cell in h3.grid_disk(each, rings)})
+    inside = h3.h3shape_to_cells(box, segments.BASE_RESOLUTION)
+    known, most_m = KnownSegments(SegmentSettings(), time.monotonic), DispatchSettings().max_pickup_m
+    return sorted({cell for each in inside for cell in known.around(each, most_m).cells.tolist()})
 
 
 async def ask(socket: str, database: str, period_s: float) -> None:

@@ -77,11 +77,10 @@ def main() -> None:
     if len(sys.argv) > 6:
         Path(sys.argv[6]).write_text(json.dumps(workload(city, scenario, max_wait_s)), "utf-8")
     terms = Terms(rules(Settings()), ask.mode, max_wait_s)
-    segments = streets.segments(scenario.lat, scenario.lng)
-    Engine(scenario, segments, terms).run(quiet)  # compiles what is compiled
+    Engine(scenario, terms).run(quiet)  # compiles what is compiled
     print("ready", flush=True)
     for _line in sys.stdin:
-        engine = Engine(scenario, segments, terms)
+        engine = Engine(scenario, terms)
         begin = time.process_time()
         outcomes = engine.run(quiet)
         cpu_s = time.process_time() - begin

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.errors import Conflict
 from maps.ports import StoredClosures, ZoneChanges
+from maps.segmenttable import SegmentTable
 from maps.zones import Zone
 
 
@@ -73,3 +75,21 @@ class MemoryTraffic:
 
     async def keep(self, city: str, parts: Mapping[str, bytes], at: float) -> None:
         self._learned.setdefault(city, {}).update(parts)
+
+
+class MemorySegments:
+    """The SegmentStore port; every table stands for good."""
+
+    def __init__(self) -> None:
+        self._tables = [SegmentTable()]
+
+    async def version(self) -> int:
+        return self._tables[0].version
+
+    async def load(self) -> Sequence[SegmentTable]:
+        return list(self._tables)
+
+    async def save(self, table: SegmentTable, at: float) -> None:
+        if table.version != self._tables[0].version + 1:
+            raise Conflict("somebody else has changed the segments at this moment", code="segments_changed")
+        self._tables.insert(0, table)

@@ -17,7 +17,10 @@ from location.adapters.memory import MemorySupply
 from location.live import LiveDrivers
 from location.messages import Position as Ping
 from location.model import BUSY, ONLINE, SupplyChange, SupplyRow, SupplyRows
+from maps.adapters.memory import MemorySegments
 from maps.cities import City
+from maps.knownsegments import KnownSegments
+from maps.segmentdesk import SegmentDesk
 from maps.segments import segment_of
 from runtime.clocks import ManualClock
 from runtime.settings import Settings
@@ -58,7 +61,9 @@ def live() -> LiveDrivers:
 @pytest.fixture
 def cabs(store: Counting, live: LiveDrivers, clock: ManualClock) -> Cabs:
     city = cast(City, SimpleNamespace(eta=Streets()))
-    return Cabs(SupplyReads(store, Settings()), live, city, clock, Settings())
+    live.fresh_s = Settings().location.fresh_s
+    segments = SegmentDesk(MemorySegments(), KnownSegments(Settings().segments, lambda: 0.0), clock)
+    return Cabs(SupplyReads(store, Settings()), segments, live, city, clock)
 
 
 async def put(store: Counting, driver_id: str, lat: float, seen_at: float, flags: int = ONLINE) -> None:

@@ -43,7 +43,10 @@ from location.gateway import Gateway, GatewayParts
 from location.live import LiveDrivers
 from location.model import TrailPoint
 from location.supply import Supply
+from maps.adapters.memory import MemorySegments
+from maps.knownsegments import KnownSegments
 from maps.routes import RouteWorkers
+from maps.segmentdesk import SegmentDesk
 from maps.segments import segment_of
 from payments.adapters.sql import SqlQuoteReader
 from runtime.auth import Identity
@@ -160,6 +163,7 @@ class Town:
             delivery=self.apps,
             quotes=FakeQuotes(),
             papers=self.papers,
+            segments=SegmentDesk(MemorySegments(), KnownSegments(settings.segments, lambda: 0.0), clock),
         )
         self.rides = RideDesk(ports, settings, clock, ids)
         watch = AccountWatch(self.supply, self.rides, self.elsewhere)

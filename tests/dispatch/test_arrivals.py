@@ -10,8 +10,9 @@ import pytest
 from core.errors import Unavailable
 from core.geo import LatLng
 from dispatch.model import RideRequest, SupplyRows
+from maps.segments import segment_of
 from tests.dispatch.conftest import MakeWorld
-from tests.dispatch.world import CENTRE, ON_TRIP, FakeSupply, World, north_of
+from tests.dispatch.world import CENTRE, ON_TRIP, FakeSupply, World, north_of, supply_rows
 
 LIMIT_S = 2.0  # `retry_s`: how soon a search without arrivals would look again
 
@@ -52,6 +53,12 @@ async def counting(world: World) -> World:
 def supply(world: World) -> CountingSupply:
     assert isinstance(world.supply, CountingSupply)
     return world.supply
+
+
+def rings_of_a_look(world: World) -> int:
+    """How often a look asks that finds nobody."""
+    around = world.segments.around(world.segments.at(CENTRE), world.settings.dispatch.max_pickup_m)
+    return len(list(around.rings(CENTRE, world.settings.dispatch.near_m, world.settings.dispatch.max_pickup_m)))
 
 
 async def ask_all(world: World, riders: int, pickup: LatLng = CENTRE) -> list[RideRequest]:
@@ -137,8 +144,7 @@ async def test_one_driver_wakes_a_few_searches_and_not_all(make_world: MakeWorld
     world.drivers("a")
     await world.advance(LIMIT_S)
     assert [driver for driver, _ in world.delivery.offers()] == ["a"]
-    rings = world.settings.dispatch.max_rings
-    assert supply(world).looks - looks <= 2 * rings, "the others rest on"
+    assert supply(world).looks - looks <= 2 * rings_of_a_look(world), "the others rest on"
 
 
 async def test_the_nearest_search_is_woken_first(make_world: MakeWorld) -> None:
@@ -161,14 +167,72 @@ async def test_searches_who_cannot_use_a_driver_pass_the_turn_on_at_once(make_wo
     assert await world.by_driver(suited) == {"a": "open"}
 
 
+async def test_drivers_of_another_class_and_who_said_no_wake_nobody(world: World) -> None:
+    van = await world.ask("rdr_van", vehicle_class="van", rider_class="premium")
+    world.drivers("a")
+    request = await world.ask("rdr_1", rider_class="premium")
+    await world.desk.decline("a", (await world.offer_to(request, "a")).offer_id, None)
+    await world.settled()
+    looks = supply(world).looks
+    for metres in (500, 2_500, 5_000):
+        await world.advance(10)
+        world.supply.add("a", north_of(CENTRE, metres))
+    assert supply(world).looks == looks
+    await world.desk.cancel(request.request_id, None)
+    world.supply.add("b", north_of(CENTRE, 300), vehicle_class="van")
+    await world.advance(LIMIT_S)
+    assert await world.by_driver(van) == {"b": "open"}
+
+
+async def test_a_search_that_hangs_does_not_keep_the_others_from_their_turn(make_world: MakeWorld) -> None:
+    world = await counting(await make_world(arrivals_at_once=1, arrivals_turn_s=0.01))
+    _, second = await ask_all(world, 2)
+    deliver, never = world.delivery.deliver, asyncio.Event()
+
+    async def hang_on_a(driver_id: str, message: dict[str, object]) -> bool:
+        if driver_id == "a":
+            await never.wait()
+        return await deliver(driver_id, message)
+
+    world.delivery.deliver = hang_on_a  # type: ignore[method-assign]
+    world.drivers("a", "b")
+    await world.clock.advance(1, settle_s=0)
+    async with asyncio.timeout(5):
+        while await world.by_driver(second) != {"b": "open"}:
+            await asyncio.sleep(0.005)
+    never.set()
+    await world.settled()
+
+
+async def test_somebody_whom_a_look_does_not_see_wakes_it_now_and_then_and_not_with_every_reading(
+    world: World,
+) -> None:
+    await ask_all(world, 1)
+    by_segment = supply(world).by_segment
+
+    async def with_a_ghost(wanted: Sequence[int]) -> dict[int, SupplyRows]:
+        row = {"driver": "ghost", "lat": CENTRE.lat, "lng": CENTRE.lng, "seen_at": world.clock.now()}
+        return {**await by_segment(wanted), wanted[0]: supply_rows([row])}
+
+    supply(world).by_segment = with_a_ghost  # type: ignore[method-assign]
+    looks = supply(world).looks
+    await world.advance(30)
+    most = 2 * (1 + 30 / world.settings.dispatch.look_again_s)
+    assert 0 < supply(world).looks - looks <= most * rings_of_a_look(world)
+
+
 async def test_drivers_near_who_cannot_take_it_are_looked_at_again_now_and_then(make_world: MakeWorld) -> None:
-    world = await counting(await make_world(max_pickup_eta_s=20))
-    world.supply.add("a", north_of(CENTRE, 300))
+    world = await counting(await make_world(max_pickup_eta_s=27))
+    before, after = north_of(CENTRE, 300), north_of(CENTRE, 250)
+    assert segment_of(*before) == segment_of(*after), "so that coming nearer is no news"
+    world.supply.add("a", before)
     request = await world.ask()
     await world.advance(5)
     assert await world.by_driver(request) == {}
-    world.supply.drivers["a"]["lat"] = north_of(CENTRE, 100).lat  # nearer, in the same segment: no news
-    await world.advance(world.settings.dispatch.look_again_s)
+    world.supply.drivers["a"]["lat"] = after.lat
+    await world.advance(5)
+    assert await world.by_driver(request) == {}
+    await world.advance(world.settings.dispatch.look_again_s - 5)
     assert await world.by_driver(request) == {"a": "open"}
 
 

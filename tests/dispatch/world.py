@@ -35,9 +35,13 @@ from dispatch.ports import DriverQueues, PickupRules, Ports, SharedClaims, Store
 from dispatch.searches import ONE_LANE, LaneOf, one_lane
 from dispatch.service import RideDesk
 from maps import segments
+from maps.adapters.memory import MemorySegments
+from maps.knownsegments import KnownSegments
+from maps.segmentdesk import SegmentDesk
 from runtime.answers import StoredAnswer
 from runtime.clocks import ManualClock
 from runtime.idempotency import answers
+from runtime.segment_settings import SegmentSettings
 from runtime.settings import DispatchSettings, Settings
 from runtime.sql import Database, outbox
 from runtime.sqlsettings import SqlSettings
@@ -259,6 +263,8 @@ class World:
         self.travel = FakeTravel()
         self.delivery = FakeDelivery()
         self.quotes = FakeQuotes()
+        known = KnownSegments(SegmentSettings(), lambda: 0.0)
+        self.segments = SegmentDesk(MemorySegments(), known, self.clock)
         self.claims: SharedClaims | None = None  # as one process has it
         self.pickups: PickupRules | None = None
         self.queues: DriverQueues | None = None
@@ -277,6 +283,7 @@ class World:
             self.delivery,
             self.quotes,
             self.trips.papers,
+            self.segments,
             self.claims,
             self.pickups,
             self.queues,

@@ -13,11 +13,21 @@ from maps import segments
 
 latitudes = st.floats(-89.9, 89.9)
 longitudes = st.floats(-180, 180)
+resolutions = st.integers(segments.COARSEST_RESOLUTION, segments.FINEST_RESOLUTION)
 
 
 @given(latitudes, longitudes)
 def test_a_segment_is_the_ancestor_of_the_finest_cell(lat: float, lng: float) -> None:
     assert segments.name(segments.segment_of(lat, lng)) == h3.cell_to_parent(h3.latlng_to_cell(lat, lng, 10), 8)
+
+
+@given(latitudes, longitudes, st.integers(0, 10))
+def test_ancestors_are_those_of_h3(lat: float, lng: float, resolution: int) -> None:
+    finest = segments.finest_of(lat, lng)
+    above = segments.ancestor(finest, resolution)
+    assert segments.name(above) == h3.cell_to_parent(h3.latlng_to_cell(lat, lng, 10), resolution)
+    assert segments.resolution_of(above) == resolution
+    assert segments.ancestors(np.array([finest], dtype=np.uint64), resolution).tolist() == [above]
 
 
 @given(st.lists(st.tuples(latitudes, longitudes), max_size=20))
@@ -36,24 +46,15 @@ def test_the_rule_differs_from_the_plain_cell_somewhere_so_it_matters() -> None:
     assert 0 < sum(a != b for a, b in zip(plain, ours, strict=True)) < 400
 
 
-@given(latitudes, longitudes, st.integers(0, 4))
-def test_rings_are_the_segments_at_each_distance_and_leave_none_out(lat: float, lng: float, k: int) -> None:
-    segment = segments.segment_of(lat, lng)
-    found = segments.rings(segment, k)
-    everything = [cell for ring in found for cell in ring]
-    assert found[0] == [segment]
-    assert len(everything) == len(set(everything))
-    assert set(everything) == {h3.str_to_int(cell) for cell in h3.grid_disk(h3.int_to_str(segment), k)}
-    assert all(ring == sorted(ring) for ring in found)
-
-
-@given(latitudes, longitudes)
-def test_a_name_leads_back_to_its_segment(lat: float, lng: float) -> None:
-    segment = segments.segment_of(lat, lng)
+@given(latitudes, longitudes, resolutions)
+def test_a_name_leads_back_to_its_segment_however_coarse(lat: float, lng: float, resolution: int) -> None:
+    segment = segments.ancestor(segments.finest_of(lat, lng), resolution)
     assert segments.parse(segments.name(segment)) == segment
 
 
-@pytest.mark.parametrize("text", ["", "zz", "-1", "0", "8f2830828052d25", "ffffffffffffffffff", "8a2a1072b59ffff"])
+@pytest.mark.parametrize(
+    "text", ["", "zz", "-1", "0", "8f2830828052d25", "ffffffffffffffffff", "861f25a77ffffff", "8b1f25a9a200fff"]
+)
 def test_what_is_no_segment_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="not a segment"):
         segments.parse(text)
@@ -67,12 +68,12 @@ def test_a_boundary_surrounds_the_centre() -> None:
     assert min(c.lng for c in corners) < centre.lng < max(c.lng for c in corners)
 
 
-@given(latitudes, longitudes)
-def test_a_region_holds_whole_segments(lat: float, lng: float) -> None:
-    segment = segments.segment_of(lat, lng)
-    region = segments.region_of(segments.name(segment))
+@given(latitudes, longitudes, resolutions)
+def test_a_place_has_one_region_however_segments_are_cut(lat: float, lng: float, resolution: int) -> None:
+    finest = segments.finest_of(lat, lng)
+    region = segments.region_of(segments.name(segments.ancestor(finest, resolution)))
+    assert region == segments.region_of(segments.name(finest))
     assert h3.get_resolution(region) == segments.REGION_RESOLUTION
-    assert segments.name(segment) in h3.cell_to_children(region, segments.RESOLUTION)
 
 
 def test_what_is_no_segment_has_no_region() -> None:

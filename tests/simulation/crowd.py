@@ -28,21 +28,23 @@ class Crowd:
 
     async def start(self, drivers: int, riders: int) -> None:
         """Sign everybody up and let them come."""
-        gate = asyncio.Semaphore(_AT_ONCE)
-
-        async def person(kind: str) -> Person:
-            async with gate:
-                return await sign_up(self._scene, kind, self._rng)
-
-        people = await asyncio.gather(*(person("driver") for _ in range(drivers)))
-        for me in people:
+        for me in await self.sign_up_all("driver", drivers):
             at = self._rng.choice(self._scene.places)
             self.drivers.append(Driver(me, at, self._scene, random.Random(f"{me.id} {self._rng.random()}")))
-        people = await asyncio.gather(*(person("rider") for _ in range(riders)))
-        for me in people:
+        for me in await self.sign_up_all("rider", riders):
             self.riders.append(Rider(me, self._scene, random.Random(f"{me.id} {self._rng.random()}")))
         runs = [*(each.run() for each in self.drivers), *(each.run() for each in self.riders)]
         self._tasks = [asyncio.create_task(each) for each in runs]
+
+    async def sign_up_all(self, kind: str, count: int) -> list[Person]:
+        """So many new accounts of drivers or riders, a few at once."""
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def person() -> Person:
+            async with gate:
+                return await sign_up(self._scene, kind, self._rng)
+
+        return await asyncio.gather(*(person() for _ in range(count)))
 
     def check(self) -> None:
         """Raises what went wrong in a client itself."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.geo import BoolArray, FloatArray, IntArray
-from simulator.ports import Cabs, Offers, Rules, Search, SegmentArray, Travel, TravelToPickup
+from simulator.ports import Cabs, Offers, Rules, Search, Travel, TravelToPickup
 
 STEP = 0.0001  # degrees that take one second
 
@@ -50,9 +50,6 @@ class PlaneCity:
 
     def places(self, lat: FloatArray, lng: FloatArray) -> PlanePlaces:
         return PlanePlaces(lat, lng)
-
-    def segments(self, lat: FloatArray, lng: FloatArray) -> SegmentArray:
-        return (lat * 100).astype(np.uint64) * np.uint64(100) + (lng * 100).astype(np.uint64)
 
     def node_points(self, numbers: IntArray) -> tuple[FloatArray, FloatArray]:
         """Junction n lies n seconds east of the corner; there are fifty."""

@@ -39,7 +39,7 @@ def scenario_of(rides: list[Ride], starts: list[int]) -> Scenario:
 
 def played(rides: list[Ride], starts: list[int], max_wait_s: float = 600.0, rules: Rules = RULES) -> Outcomes:
     scenario = scenario_of(rides, starts)
-    return Engine(scenario, CITY.segments(scenario.lat, scenario.lng), Terms(rules, "best", max_wait_s)).run(quiet)
+    return Engine(scenario, Terms(rules, "best", max_wait_s)).run(quiet)
 
 
 def test_a_small_day_comes_out_as_worked_by_hand() -> None:
@@ -106,7 +106,7 @@ starts = st.lists(st.integers(0, 890), min_size=1, max_size=6)
 def test_what_holds_of_every_run(rides: list[Ride], starts: list[int], max_wait_s: float) -> None:
     scenario = scenario_of(rides, starts)
     terms = Terms(RULES, "best", max_wait_s)
-    outcomes = Engine(scenario, CITY.segments(scenario.lat, scenario.lng), terms).run(quiet)
+    outcomes = Engine(scenario, terms).run(quiet)
     at, served = scenario.requests.at, outcomes.served
     wait_s = outcomes.pickup_at[served] - at[served]
     assert (wait_s >= 0).all()
@@ -128,8 +128,7 @@ def test_nobody_is_lost_while_an_idle_cab_could_come_in_time(
     rides: list[Ride], starts: list[int], max_wait_s: float
 ) -> None:
     scenario = scenario_of(rides, starts)
-    segments = CITY.segments(scenario.lat, scenario.lng)
-    outcomes = Engine(scenario, segments, Terms(RULES, "best", max_wait_s)).run(quiet)
+    outcomes = Engine(scenario, Terms(RULES, "best", max_wait_s)).run(quiet)
     requests = scenario.requests
     for lost in np.flatnonzero(~outcomes.served):
         now, pickup = requests.at[lost], scenario.lng[requests.pickup[lost]]

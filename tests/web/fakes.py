@@ -14,6 +14,9 @@ from core.errors import Conflict, FieldError, Forbidden, InvalidInput, NotFound,
 from core.events import Party
 from core.geo import LatLng, haversine_m
 from location.messages import schemas as driver_schemas
+from maps.adapters.memory import MemorySegments
+from maps.knownsegments import KnownSegments
+from maps.segmentdesk import SegmentDesk
 from runtime.answers import KEY_KEPT, FirstAnswer, StoredAnswer
 from runtime.auth import Identity, MemoryTicketUses, Tickets, Tokens
 from runtime.clocks import ManualClock, SystemClock
@@ -284,6 +287,9 @@ class FakeFleet:
     async def demand(self) -> Mapping[int, int]:
         return {}
 
+    def surge_at(self, place: LatLng) -> float:
+        return 1.0
+
     async def kpis(self, shown: FleetSnapshot) -> Body:
         if self.failing:
             raise Unavailable("the store is away")
@@ -351,6 +357,8 @@ class Fakes:
         self.rides.keeps_in = self.answers
         self.city, self.tracks, self.fleet = FakeCity(), FakeTracks(), FakeFleet()
         self.zones, self.closures = FakeZones(), FakeZones()
+        known = KnownSegments(self.settings.segments, lambda: 0.0)
+        self.segments = SegmentDesk(MemorySegments(), known, ManualClock())
         self.clock, self.wall = clock or ManualClock(), wall or SystemClock()
         self.checks: dict[str, Any] = {"sql": self._answers_well, "redis": self._answers_well}
         self._keys = itertools.count()
@@ -376,6 +384,7 @@ class Fakes:
             tracks=self.tracks,
             fleet=self.fleet,
             zones=self.zones,
+            segments=self.segments,
             closures=self.closures,
             roads=FakeRoads(),
             readiness=self.checks,

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.mysql import MEDIUMTEXT
 from app.migrations.steps import make_index, make_table
 
 revision = "trips_0004"
-down_revision = "trips_0002"
+down_revision = "trips_0003"
 branch_labels = None
 depends_on = None
 
