@@ -1,6 +1,6 @@
 # make demo [MINUTES=2]   a city, 200 drivers and their riders, on the embedded stores
 # make test               everything that the tests need, then all checks and tests
-# make chaos [MINUTES=15] [SEED=n]   faults on a running engine, judged by what its clients were told
+# make chaos [MINUTES=15] [SEED=n]   faults on a cluster of real servers, judged by what its clients were told
 # All set up .venv by themselves and are quick the second time.
 .PHONY: help setup demo test chaos unit check docs lock lock-java bench clean
 .DEFAULT_GOAL := help

@@ -36,7 +36,7 @@ NOTES = [
     "inserts between BEGIN and END; one_statement has them in one statement and one trip.",
     "process is `hexcab serve` with its default settings but for the database's URL, searches included; edge is the "
     "same process without searches, as `--role edge` has it, two_edges two of them. Every turn begins with a fresh "
-    "database and engine, and half a second that does not count.",
+    f"database and engine, and {WARM_S:g} s that do not count, for pgbench too.",
     "Each answered booking was found in SQL with its event and its kept answer, and nothing else was.",
     f"Offers: {offers.PER_S:g} asks a second at random times, {offers.DRIVERS} drivers, broadcast to three of them. "
     "From the ask to the first offer on a socket, seen by who asks; each offer was of the ride that was asked for.",
@@ -115,7 +115,7 @@ class Bench:
 
     async def _pgbench(self, name: str, pgbench: Pgbench, url: str) -> None:
         server = self.postgres.cpu_s()
-        turn = await asyncio.to_thread(pgbench.run, url, CLIENTS, self.seconds)
+        turn = await asyncio.to_thread(pgbench.run, url, CLIENTS, self.seconds, WARM_S)
         self._add(
             name,
             turn.per_s,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import os
-import re
 import shutil
 import statistics
 import subprocess
@@ -42,7 +42,7 @@ _LONG = ("body", "counts")  # sent with each transaction, not a part of the prep
 
 
 class Turn(NamedTuple):
-    """What pgbench did. `p50_ms` is of a transaction; CPU seconds are those of pgbench alone."""
+    """What pgbench did: `done` and its own CPU seconds in all its time, the rest in the timed part."""
 
     done: int
     per_s: float
@@ -138,12 +138,12 @@ class Pgbench:
         ids = "\\set ask random(1, 9000000000000000)\n\\set rider random(1, 9000000000000000)\n"
         (self._folder / "booking.sql").write_text(f"{ids}{body}\n", "utf-8")
 
-    def run(self, url: str, clients: int, seconds: float) -> Turn:
-        """One turn; seconds are whole. Raises CannotRun when a transaction fails."""
+    def run(self, url: str, clients: int, seconds: float, warm_s: float = 0.0) -> Turn:
+        """One turn of about so many seconds after those to warm up. Raises CannotRun when a transaction fails."""
         at = sa.make_url(url)
         log = self._folder / "log"
         words = [_program(), "--no-vacuum", "--protocol=prepared", f"--client={clients}", f"--jobs={min(2, clients)}"]
-        words += [f"--time={max(1, round(seconds))}", f"--file={self._folder / 'booking.sql'}", "--log"]
+        words += [f"--time={math.ceil(warm_s + seconds)}", f"--file={self._folder / 'booking.sql'}", "--log"]
         words += [f"--log-prefix={log}", *(f"--define={name}={value}" for name, value in self._values.items())]
         words += ["-h", str(at.host), "-p", str(at.port), "-U", str(at.username), str(at.database)]
         before = os.times()
@@ -151,15 +151,22 @@ class Pgbench:
             words, capture_output=True, text=True, check=False, env={**os.environ, "PGPASSWORD": str(at.password)}
         )
         after = os.times()
-        per_s = re.search(r"^tps = ([\d.]+)", ended.stdout, re.MULTILINE)
-        if ended.returncode != 0 or per_s is None or "number of failed transactions: 0 " not in ended.stdout:
+        if ended.returncode != 0 or "number of failed transactions: 0 " not in ended.stdout:
             raise CannotRun(f"pgbench failed: {ended.stderr.strip()[-500:]} {ended.stdout}")
-        latencies = []
-        for file in self._folder.glob("log.*"):
-            latencies += [int(line.split()[2]) for line in file.read_text("ascii").splitlines()]
-            file.unlink()
         cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
-        return Turn(len(latencies), float(per_s[1]), statistics.median(latencies) / 1e3, cpu_s)
+        done = []
+        for file in self._folder.glob("log.*"):
+            done += [_logged(line) for line in file.read_text("ascii").splitlines()]
+            file.unlink()
+        ended_at = max(at for at, _ in done)
+        timed = [latency_ms for at, latency_ms in done if at > ended_at - seconds]
+        return Turn(len(done), len(timed) / seconds, statistics.median(timed), cpu_s)
+
+
+def _logged(line: str) -> tuple[float, float]:
+    """When a transaction ended, in seconds, and how many milliseconds it took."""
+    _, _, took_us, _, at_s, at_us = line.split()[:6]
+    return int(at_s) + int(at_us) / 1e6, int(took_us) / 1e3
 
 
 def _inserts(rows: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], dict[str, str]]:

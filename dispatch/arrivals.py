@@ -46,12 +46,21 @@ class Resting(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Watch:
-    """A search that rests. `looked` is how many readings were complete when it began its look."""
+    """A search that rests. `looked` is how many readings were complete when it began its look.
+
+    Drivers of another class and those who said no before do not wake it.
+    """
 
     search: Resting
     segment: str
     looked: int
-    saw_nobody: bool  # open to work: then any free driver is news
+    saw_nobody: bool  # who suits: then any free driver who does is news
+    vehicle_class: str | None = None
+    said_no: AbstractSet[str] = frozenset()
+
+    def suits(self, driver: str, vehicle_class: str) -> bool:
+        """Whether the driver is worth a look."""
+        return self.vehicle_class in (None, vehicle_class) and driver not in self.said_no
 
 
 class _Free(NamedTuple):
@@ -59,6 +68,7 @@ class _Free(NamedTuple):
 
     segment: int
     idle_since: float
+    vehicle_class: str
     since: int  # the reading that found the driver free here first
 
 
@@ -75,17 +85,21 @@ class _Place:
         self._steps: IntArray = np.argsort(segments, kind="stable")  # how far along the neighbourhood
         self.segments: IntArray = segments[self._steps]
 
-    def due(self, reading: int, at: IntArray, since: IntArray) -> Iterator[tuple[int, Watch]]:
-        """Whoever has not looked since drivers at these segments (n,) became free, with the steps to the nearest."""
+    def due(self, reading: int, free: Sequence[tuple[str, _Free]], at: IntArray) -> Iterator[tuple[int, Watch]]:
+        """Whoever has not looked since one of these drivers became free, with the steps to the nearest of them.
+
+        `at` are the segments of the drivers (n,).
+        """
         places = np.minimum(np.searchsorted(self.segments, at), len(self.segments) - 1)
-        near = self.segments[places] == at
-        if not near.any():
-            return
-        steps, since = self._steps[places[near]], since[near]
+        near = np.flatnonzero(self.segments[places] == at)
+        steps = self._steps[places[near]]
+        outward = [(int(steps[n]), *free[near[n]]) for n in np.argsort(steps, kind="stable").tolist()]
         for watch in self.watches:
-            news = since > watch.looked if not watch.saw_nobody else np.full(len(since), reading > watch.looked)
-            if news.any():
-                yield int(steps[news].min()), watch
+            for step, driver, each in outward:
+                is_news = (reading if watch.saw_nobody else each.since) > watch.looked
+                if is_news and watch.suits(driver, each.vehicle_class):
+                    yield step, watch
+                    break
 
 
 class Arrivals:
@@ -186,19 +200,20 @@ class Arrivals:
             place.look_at(self._near(segment))
             self._asked.update(place.segments.tolist())
 
-    async def _without_offers(self, found: Mapping[int, SupplyRows]) -> dict[str, tuple[int, float]]:
-        """Where the drivers are who are open to work and hold no offer, and since when they idle."""
-        free: dict[str, tuple[int, float]] = {}
+    async def _without_offers(self, found: Mapping[int, SupplyRows]) -> dict[str, tuple[int, float, str]]:
+        """Where the drivers are who are open to work and hold no offer, since when they idle, and what they drive."""
+        free: dict[str, tuple[int, float, str]] = {}
         for segment, rows in found.items():
             open_rows = rows.take(np.flatnonzero(open_to_work(rows, self._clock.now(), self._policy)))
-            for driver, idle_since in zip(open_rows.driver.tolist(), open_rows.idle_since.tolist(), strict=True):
-                free[driver] = (segment, idle_since)
+            columns = (open_rows.driver.tolist(), open_rows.idle_since.tolist(), open_rows.vehicle_class.tolist())
+            for driver, idle_since, vehicle_class in zip(*columns, strict=True):
+                free[driver] = (segment, idle_since, vehicle_class)
         if free:
             for driver in await self._ports.store.holding_offers(list(free)):
                 del free[driver]
         return free
 
-    def _note(self, free: Mapping[str, tuple[int, float]], let_go: AbstractSet[str]) -> None:
+    def _note(self, free: Mapping[str, tuple[int, float, str]], let_go: AbstractSet[str]) -> None:
         """Take over what a reading found. Who moved, idles anew or was let go counts as one who has come just now."""
         claimed = self._claims.held(self._clock.now())
         reading = self.readings + 1
@@ -207,19 +222,18 @@ class Arrivals:
             if driver in claimed:
                 continue
             before = known.get(driver)
-            same = before is not None and before[:2] == where and driver not in let_go
+            same = before is not None and before[:3] == where and driver not in let_go
             self._free[driver] = _Free(*where, since=before.since if before is not None and same else reading)
         self.readings = reading
 
     def _due(self) -> list[Watch]:
         """The searches to be woken, the nearest first."""
         claimed = self._claims.held(self._clock.now())
-        free = [each for driver, each in self._free.items() if driver not in claimed]
+        free = [(driver, each) for driver, each in self._free.items() if driver not in claimed]
         if not free:
             return []
-        at: IntArray = np.array([each.segment for each in free], dtype=np.int64)
-        since: IntArray = np.array([each.since for each in free], dtype=np.int64)
-        due = [pair for place in self._places.values() for pair in place.due(self.readings, at, since)]
+        at: IntArray = np.array([each.segment for _, each in free], dtype=np.int64)
+        due = [pair for place in self._places.values() for pair in place.due(self.readings, free, at)]
         due.sort(key=lambda pair: pair[0])
         return [watch for _, watch in due]
 

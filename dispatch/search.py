@@ -69,6 +69,7 @@ class Search:
         self._changed = asyncio.Event()
         self._stopping = False
         self._rested = asyncio.Event()  # it waits for time to pass or for `wake`, or is over
+        self._saw_nobody = True  # who suits, at the last look
         self._arrived = False  # an arrival woke it
         self._again_s = 0.0  # after a look in vain: when something may have changed that no arrival tells of
         self._seen: Seen | None = None
@@ -135,18 +136,19 @@ class Search:
             await self.end([rules.end(offer, "expired", now) for offer in overdue])
             return _Rest(0.0)
         open_offers = [offer for offer in offers if offer.is_open]
-        due_in_s = min([request.expires_at, *(offer.expires_at for offer in open_offers)]) - now
+        due_at = min([request.expires_at, *(offer.expires_at for offer in open_offers)])
         free = places(request.mode, means.policy) - len(open_offers)
         if free <= 0:
-            return _Rest(due_in_s)
+            return _Rest(due_at - now)
         looked = means.arrivals.readings
         if await self._offer(request, offers, free):
             return _Rest(0.0)
-        if self._seen is None or self._seen.supply_seen:
-            return _Rest(min(due_in_s, self._again_s), Watch(self, request.segment, looked, saw_nobody=False))
         # somebody whom the look does not see although a reading does must not wake it with every reading
-        again_s = means.settings.look_again_s if arrived else due_in_s
-        return _Rest(min(due_in_s, again_s), Watch(self, request.segment, looked, saw_nobody=not arrived))
+        saw_nobody = self._saw_nobody and not arrived
+        said_no = frozenset(o.driver_id for o in offers if rules.ask_again_after(o, 0.0) == NEVER_AGAIN)
+        watch = Watch(self, request.segment, looked, saw_nobody, request.vehicle_class, said_no)
+        due_in_s = due_at - means.clock.now()  # the look took its time
+        return _Rest(due_in_s if saw_nobody else min(due_in_s, self._again_s), watch)
 
     async def end(self, ended: Sequence[Offer]) -> Change:
         """Commit offers that ended without a trip, and tell those concerned."""
@@ -171,6 +173,8 @@ class Search:
             decision = await self._means.lookout.look(request, offers, wanted)
             self._seen = _seen(decision)
             self._again_s = _again_s(decision, offers, settings)
+            counts = decision.counts
+            self._saw_nobody = decision.supply_seen == counts["vehicle"] + counts["tried"] and not _soon(offers)
             if not decision.chosen:
                 return False
             if settings.auto_accept:
@@ -267,8 +271,12 @@ class Search:
 
 def _again_s(decision: Decision, offers: Sequence[Offer], settings: DispatchSettings) -> float:
     """Seconds until a look in vain is worth repeating although nobody has arrived."""
-    soon = any(rules.ask_again_after(offer, settings.retry_s) < NEVER_AGAIN for offer in offers)
-    return settings.retry_s if soon or decision.counts["ranked"] else settings.look_again_s
+    return settings.retry_s if _soon(offers) or decision.counts["ranked"] else settings.look_again_s
+
+
+def _soon(offers: Sequence[Offer]) -> bool:
+    """Whether one of the drivers may be asked again."""
+    return any(rules.ask_again_after(offer, 0.0) < NEVER_AGAIN for offer in offers)
 
 
 def _seen(decision: Decision) -> Seen:

@@ -41,7 +41,7 @@ def test_engine_time_is_the_walls_until_a_fast_engine_ran(data: DataDir) -> None
         clock = engine_clock(data, 1.0)
         assert isinstance(clock, WallClock)
         assert clock.ahead == 0.0
-        assert clock.now() == pytest.approx(time.time(), abs=0.05)
+        assert clock.now() == pytest.approx(time.time(), abs=5.0)
 
 
 def test_a_fast_clock_stays_on_its_line_over_restarts(data: DataDir) -> None:
@@ -55,7 +55,7 @@ def test_a_fast_clock_stays_on_its_line_over_restarts(data: DataDir) -> None:
         mark.close()
         wall = time.time()
         expected = line["engine"] + (wall - line["wall"]) * speed
-        assert clock.now() == pytest.approx(expected, abs=0.05)
+        assert clock.now() == pytest.approx(expected, abs=5.0)
         assert told(data, wall) == pytest.approx(expected, abs=0.001), "marks do not move off the line"
 
 
@@ -124,14 +124,14 @@ def test_what_a_fast_engine_gained_is_kept_at_speed_1(data: DataDir) -> None:
     data.remember("clock", {"wall": time.time() - 100.0, "engine": time.time() + 1_000.0, "speed": 10.0})
     for _ in range(2):
         clock = engine_clock(data, 1.0)
-        assert clock.now() - time.time() == pytest.approx(2_000.0, abs=0.05)
+        assert clock.now() - time.time() == pytest.approx(2_000.0, abs=5.0)
     assert engine_clock(data, 10.0).now() - time.time() == pytest.approx(2_000.0, abs=0.5)
 
 
 @pytest.mark.parametrize("mark", [{}, {"wall": "x", "engine": 1, "speed": 1}, [1], 12.5])
 def test_a_mark_that_makes_no_sense_counts_as_none(data: DataDir, mark: object) -> None:
     data.remember("clock", mark)
-    assert engine_clock(data, 1.0).now() == pytest.approx(time.time(), abs=0.05)
+    assert engine_clock(data, 1.0).now() == pytest.approx(time.time(), abs=5.0)
 
 
 def test_a_last_mark_that_cannot_be_written_stops_nobody(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:

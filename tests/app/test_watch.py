@@ -36,7 +36,8 @@ def counts(**known: int) -> Counts:
 def watch_over(metrics: Metrics, roll: Roll | None) -> Watch:
     """A watch over three drivers, two of them stale, and a desk that chose seven without shared claims."""
     gateway = SimpleNamespace(counts=lambda: counts(connections=3, stale=2))
-    rooms = SimpleNamespace(gateway=gateway, rides=SimpleNamespace(unshared_claims=7))
+    learner = SimpleNamespace(counts={"travels": 0})
+    rooms = SimpleNamespace(gateway=gateway, rides=SimpleNamespace(unshared_claims=7), learner=learner)
     bus = SimpleNamespace(figures=lambda: BusFigures([], produced=0))
     stores = SimpleNamespace(metrics=metrics, relay=IdleRelay(), bus=bus, clock=ManualClock(), positions=None)
     link = cast(Link, SimpleNamespace(roll=roll)) if roll else None

@@ -55,6 +55,12 @@ def supply(world: World) -> CountingSupply:
     return world.supply
 
 
+def rings_of_a_look(world: World) -> int:
+    """How often a look asks that finds nobody."""
+    around = world.segments.around(world.segments.at(CENTRE), world.settings.dispatch.max_pickup_m)
+    return len(list(around.rings(CENTRE, world.settings.dispatch.near_m, world.settings.dispatch.max_pickup_m)))
+
+
 async def ask_all(world: World, riders: int, pickup: LatLng = CENTRE) -> list[RideRequest]:
     return [await world.ask(f"rdr_{number}", pickup=pickup, rider_class="premium") for number in range(riders)]
 
@@ -138,9 +144,7 @@ async def test_one_driver_wakes_a_few_searches_and_not_all(make_world: MakeWorld
     world.drivers("a")
     await world.advance(LIMIT_S)
     assert [driver for driver, _ in world.delivery.offers()] == ["a"]
-    around = world.segments.around(world.segments.at(CENTRE), world.settings.dispatch.max_pickup_m)
-    rings = len(list(around.rings(CENTRE, world.settings.dispatch.near_m, world.settings.dispatch.max_pickup_m)))
-    assert supply(world).looks - looks <= 2 * rings, "the others rest on"
+    assert supply(world).looks - looks <= 2 * rings_of_a_look(world), "the others rest on"
 
 
 async def test_the_nearest_search_is_woken_first(make_world: MakeWorld) -> None:
@@ -161,6 +165,23 @@ async def test_searches_who_cannot_use_a_driver_pass_the_turn_on_at_once(make_wo
     world.drivers("a")
     await world.advance(LIMIT_S)
     assert await world.by_driver(suited) == {"a": "open"}
+
+
+async def test_drivers_of_another_class_and_who_said_no_wake_nobody(world: World) -> None:
+    van = await world.ask("rdr_van", vehicle_class="van", rider_class="premium")
+    world.drivers("a")
+    request = await world.ask("rdr_1", rider_class="premium")
+    await world.desk.decline("a", (await world.offer_to(request, "a")).offer_id, None)
+    await world.settled()
+    looks = supply(world).looks
+    for metres in (500, 2_500, 5_000):
+        await world.advance(10)
+        world.supply.add("a", north_of(CENTRE, metres))
+    assert supply(world).looks == looks
+    await world.desk.cancel(request.request_id, None)
+    world.supply.add("b", north_of(CENTRE, 300), vehicle_class="van")
+    await world.advance(LIMIT_S)
+    assert await world.by_driver(van) == {"b": "open"}
 
 
 async def test_a_search_that_hangs_does_not_keep_the_others_from_their_turn(make_world: MakeWorld) -> None:
@@ -184,9 +205,8 @@ async def test_a_search_that_hangs_does_not_keep_the_others_from_their_turn(make
 
 
 async def test_somebody_whom_a_look_does_not_see_wakes_it_now_and_then_and_not_with_every_reading(
-    make_world: MakeWorld,
+    world: World,
 ) -> None:
-    world = await counting(await make_world(min_rings=0, max_rings=2))
     await ask_all(world, 1)
     by_segment = supply(world).by_segment
 
@@ -197,8 +217,8 @@ async def test_somebody_whom_a_look_does_not_see_wakes_it_now_and_then_and_not_w
     supply(world).by_segment = with_a_ghost  # type: ignore[method-assign]
     looks = supply(world).looks
     await world.advance(30)
-    rings = 3
-    assert 0 < supply(world).looks - looks <= 2 * rings * (1 + 30 / world.settings.dispatch.look_again_s)
+    most = 2 * (1 + 30 / world.settings.dispatch.look_again_s)
+    assert 0 < supply(world).looks - looks <= most * rings_of_a_look(world)
 
 
 async def test_drivers_near_who_cannot_take_it_are_looked_at_again_now_and_then(make_world: MakeWorld) -> None:

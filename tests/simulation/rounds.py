@@ -99,7 +99,7 @@ class Run:
             operations=done["invoke"],
             ok=done["ok"],
             fail=done["fail"],
-            unknown=done["invoke"] - done["ok"] - done["fail"],
+            unknown=done["unknown"],  # also of calls that were made under the fault before
             pings=self.history.acked_pings - pings,
             trips=trips,
             violations=found,
