@@ -107,7 +107,10 @@ class Feed:
                 self.gave_up.add(queue[0].seq)
             entry = queue.popleft()
             self._in_hand.remove(entry.seq)
-            self._ended(self, entry)
+            try:
+                self._ended(self, entry)
+            except Exception:  # the rows behind it must not stay without anybody who serves them
+                _log.exception("the end of an event could not be noted", extra={"event_id": entry.event.id})
         del self._queues[key]
 
     async def _bring(self, entry: Entry) -> bool:

@@ -56,13 +56,14 @@ class IdempotencyStore:
 
     async def purge(self) -> int:
         """Forget answers that were given `idempotency_keep_s` ago, in small transactions; how many."""
-        old = sa.select(answers.c.scope_key).where(answers.c.at < self._clock.now() - self._keep_s).limit(self._batch)
+        old = answers.c.at < self._clock.now() - self._keep_s
+        asked = sa.select(answers.c.scope_key).where(old).limit(self._batch)
         gone = 0
         while True:
             async with self._database.reading() as connection:
-                keys = (await connection.execute(old)).scalars().all()
+                keys = (await connection.execute(asked)).scalars().all()
             async with self._database.transaction() as tx:
-                await tx.connection.execute(sa.delete(answers).where(answers.c.scope_key.in_(keys)))
+                await tx.connection.execute(sa.delete(answers).where(answers.c.scope_key.in_(keys), old))
             gone += len(keys)
             if len(keys) < self._batch:
                 return gone

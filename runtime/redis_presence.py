@@ -139,9 +139,11 @@ class RedisPresence:
         signs: list[Command] = [
             ("ZADD", keys.HOSTS, 0, host.id),
             ("EXISTS", keys.life(host.id)),
-            ("SET", keys.life(host.id), host.address, "PX", int(expires_s * 1000)),
+            ("SET", keys.life(host.id), host.address, "PX", max(1, int(expires_s * 1000))),
         ]
-        return bool((await self._client.send(signs))[1])
+        added, lived, _ = await self._client.send(signs)
+        # who reclaims a dead host takes it from the list last: one that woke meanwhile has to tell everything again
+        return bool(lived) and not added
 
     async def hosts(self) -> list[Host]:
         """Every living host."""

@@ -18,5 +18,5 @@ class RedisTicketUses:
         """True for the first to ask. Raises Unavailable."""
         mine = secrets.token_hex(8)  # tells a command that was sent twice from two users
         key = keys.used_ticket(ticket_id)
-        answers = await self._client.send([("SET", key, mine, "NX", "PX", int(keep_s * 1000)), ("GET", key)])
+        answers = await self._client.send([("SET", key, mine, "NX", "PX", max(1, int(keep_s * 1000))), ("GET", key)])
         return bool(answers[1] == mine.encode())

@@ -81,6 +81,7 @@ class Roll:
         self._living: dict[str, Host] = {}
         self._round: list[Subject] = []  # who is told again in this round
         self._beats = 0
+        self._beat_at = 0.0  # of the loop's clock
         self._calls: set[asyncio.Task[None]] = set()
         self._away = False
 
@@ -156,7 +157,10 @@ class Roll:
     async def _beat(self) -> None:
         settings = self._settings
         known = await self._presence.beat(self.host, settings.host_expires_s)
-        if not known and self._beats:
+        now = asyncio.get_running_loop().time()
+        # a sign that was sent twice finds its own first: so our own silence counts, too
+        silent, self._beat_at = now - self._beat_at > settings.host_expires_s, now
+        if self._beats and (silent or not known):
             self.tell_again()  # we counted as dead: what we had told is reclaimed by now
         self._living = {host.id: host for host in await self._presence.hosts()}
         if self._beats % max(1, round(settings.host_expires_s / settings.beat_s)) == 0:

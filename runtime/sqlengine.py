@@ -132,7 +132,7 @@ def _mariadb(url: sa.URL, tls: ssl.SSLContext | bool, settings: SqlSettings, *, 
     if reads:
         own, mysql = f"{own}, tx_read_only=1", f"{mysql}, transaction_read_only=1"
     session = (
-        f"SET SESSION innodb_lock_wait_timeout={max(1, round(settings.lock_s))}, "
+        f"SET SESSION time_zone='+00:00', innodb_lock_wait_timeout={max(1, round(settings.lock_s))}, "
         "sql_mode='STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
         f" /*M! , {own} */ /*!50720 , {mysql} */"  # each runs its own comment
     )

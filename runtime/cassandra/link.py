@@ -101,8 +101,12 @@ class Link:
             while not self._silent_for(self._settings.renew_s):
                 await asyncio.sleep(self._settings.reconnect_s)
                 if self._silent_for(0):
-                    with contextlib.suppress(Unavailable):
+                    try:
                         await check()
+                    except Unavailable:
+                        continue
+                    except Exception:  # nobody else would look for nodes that come back
+                        _log.exception("the look at Cassandra failed and is repeated")
             self._trouble = "nobody has answered for long"
             _log.warning("%s: the nodes are looked up anew", self._trouble)
             await self._drop()

@@ -7,6 +7,7 @@ import itertools
 import logging
 import random
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from core.bus import BusFigures, Handler, Outlet, Owner, Ownership
 from core.clock import Clock
@@ -46,6 +47,7 @@ class KafkaBus:
         self._producer = Producer(self._topics, kafka, runtime, rng)
         self._prepared = asyncio.Event()
         self._closed = asyncio.Event()
+        self._closing = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -83,11 +85,17 @@ class KafkaBus:
     async def wait(self) -> None:
         assert self._task is not None
         closed = asyncio.ensure_future(self._closed.wait())
+        left: set[asyncio.Future[Any]] = {
+            closed,
+            self._task,
+            *(task for each in self._members for task in each.tasks()),
+        }
         try:
-            await asyncio.wait([self._task, closed], return_when=asyncio.FIRST_COMPLETED)
-            if not self._closed.is_set():
-                self._task.result()
-                await closed
+            while not self._closing and not closed.done():
+                done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+                for task in done if not self._closing else ():
+                    task.result()
+            await closed
         finally:
             closed.cancel()
 
@@ -100,6 +108,7 @@ class KafkaBus:
         )
 
     async def close(self) -> None:
+        self._closing = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, *(member.close() for member in self._members), return_exceptions=True)

@@ -74,6 +74,11 @@ class GroupMember:
             self._regions.start()
         self._task = asyncio.create_task(self._run(), name=f"group-{self._outlet.name}")
 
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What runs from `start` to `close`, or ends without an error before."""
+        assert self._task is not None
+        return [self._task, *(self._regions.tasks if self._regions is not None else ())]
+
     async def close(self) -> None:
         """Finish what is in hand, commit, leave the group, own nothing."""
         assert self._task is not None

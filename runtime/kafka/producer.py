@@ -123,6 +123,8 @@ class Producer:
                 _log.warning("the producer is made anew")
             except (KafkaError, OSError, TimeoutError) as error:
                 _log.warning("Kafka does not answer, events wait: %r", error)
+            except Exception:  # whatever the client has met: without a producer no event leaves any more
+                _log.exception("the producer failed and is made anew")
             finally:
                 if self._ready.is_set():
                     self._ready.clear()

@@ -46,7 +46,7 @@ class Regions:
         self._heard_at = clock.now()
         self._in_doubt = True
         self._wake = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self.tasks: list[asyncio.Task[None]] = []
 
     @property
     def owned(self) -> Collection[int]:
@@ -66,16 +66,16 @@ class Regions:
 
     def start(self) -> None:
         """Tell the owner of every change from now on."""
-        self._tasks = [
+        self.tasks = [
             asyncio.create_task(self._settle_forever(), name=f"owner-of-{self._topic.name}"),
             asyncio.create_task(self._serve_alone(), name=f"alone-on-{self._topic.name}"),
         ]
 
     async def close(self) -> None:
         """Own nothing any more; the owner has heard so on return."""
-        for task in self._tasks:
+        for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self.tasks, return_exceptions=True)
         owned, self._owned = self._owned, _NONE
         if owned:
             await self._tell(self._owner.revoked, owned)

@@ -342,3 +342,45 @@ async def test_in_the_end_presence_has_the_driver_where_the_newest_connection_is
     assert [name for name in "ab" if "drv_1" in places[name].epochs] == kept
     for place in places.values():
         await place.stop()
+
+
+class Forgiving(Store):
+    """A presence whose sign of life was sent twice: the second finds the first."""
+
+    async def beat(self, host: Host, expires_s: float) -> bool:
+        await super().beat(host, expires_s)
+        return True
+
+
+class Deaf:
+    """A listener that does nothing."""
+
+    def owns(self, subject_id: str, epoch: int) -> None: ...
+
+    def lost(self, subject_id: str, epoch: int) -> None: ...
+
+    def gone(self, subject_id: str) -> None: ...
+
+
+async def test_a_host_that_was_silent_for_too_long_tells_again_whatever_its_sign_of_life_finds() -> None:
+    async def replaced(host: Host, subject: Subject, epoch: int) -> None: ...
+
+    store, everybody = Forgiving(), 30
+    roll = Roll(store, Host("a", "a:1"), replaced, QUICK, random.Random(1))
+    roll.listen("driver", Deaf())
+    for number in range(everybody):
+        roll.join(Subject("driver", f"drv_{number}"))
+    await roll.beat()
+    running = asyncio.create_task(roll.run())
+    try:
+        async with asyncio.timeout(10):
+            while roll.untold:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(2 * QUICK.host_expires_s)
+            before = sum(store.batches)
+            await roll.beat()
+            while roll.untold:
+                await asyncio.sleep(0.01)
+        assert sum(store.batches) - before == everybody
+    finally:
+        running.cancel()
