@@ -7,6 +7,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ from runtime.services.postgresql import sql
 from runtime.sql import Database, outbox
 
 TABLES = (answers, ride_requests, outbox)
+_DROP_TRIES = 40
 _TEMPLATE = "hexcab"  # the server's own database, with the schema and no rows
 _ID_LENGTH = 26
 # columns that are unique, or hold what is: made by pgbench anew for each transaction, as long as the engine's
@@ -96,7 +98,15 @@ class Postgres:
 
     def drop(self, url: str) -> None:
         """Throw a database away."""
-        sql(self._site, f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+        for left in reversed(range(_DROP_TRIES)):
+            try:
+                sql(self._site, f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+            except Unavailable:  # its own cleaner is at work there, which ends by itself
+                if not left:
+                    raise
+                time.sleep(0.5)
+            else:
+                return
 
     def cpu_s(self) -> float:
         """CPU seconds of the server so far: PostgreSQL has a process for each connection, also those that have gone."""
