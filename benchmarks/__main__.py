@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import harness, report
+from benchmarks import capacity, harness, report
 
 BENCHMARKS = {
     "book": "bookings on PostgreSQL, beside pgbench running their own transaction; and the wait for an offer",
@@ -24,6 +24,7 @@ BENCHMARKS = {
     "zones": "which zone each of a million places is in, beside shapely alone",
     "simulate": "a day of Manhattan's trips in virtual time, beside ridepy",
 }
+MANUAL = Path(__file__).parent.parent / "docs" / "OPERATIONS.md"
 PERFORMANCE = Path(__file__).parent.parent / "docs" / "PERFORMANCE.md"
 
 
@@ -31,7 +32,10 @@ def main(argv: list[str] | None = None) -> int:
     """Exit code 0 done, 1 failed or something is missing, 2 bad usage."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "name", nargs="?", choices=[*BENCHMARKS, "report"], help="report: only write docs/PERFORMANCE.md"
+        "name",
+        nargs="?",
+        choices=[*BENCHMARKS, "report"],
+        help="report: only write docs/PERFORMANCE.md and the capacity table",
     )
     parser.add_argument("--quick", action="store_true", help="ends within 60 s, fewer rounds")
     parser.add_argument("--json", action="store_true", help="nothing but the JSON object on standard output")
@@ -71,6 +75,7 @@ def main(argv: list[str] | None = None) -> int:
 def _write_report() -> int:
     PERFORMANCE.parent.mkdir(parents=True, exist_ok=True)
     PERFORMANCE.write_text(report.render(harness.kept(), BENCHMARKS), "utf-8")
+    MANUAL.write_text(capacity.placed(MANUAL.read_text("utf-8"), harness.kept()), "utf-8")
     return 0
 
 
