@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -74,20 +75,24 @@ class Paths:
     """Finds the fastest paths that EtaIndex times; safe to share between threads."""
 
     def __init__(self, eta: EtaIndex) -> None:
-        self._eta = eta
+        self.eta = eta
         self._roads = eta.roads
 
     def path(self, start: LatLng, end: LatLng) -> Path:
         """The fastest way from one point to another. Raises NotOnRoad, and NoRoute when there is no way."""
-        return self.path_snapped(self._eta.snap_one(start), self._eta.snap_one(end))
+        return self.path_snapped(self.eta.snap_one(start), self.eta.snap_one(end))
 
     def path_snapped(self, start: Snaps, end: Snaps) -> Path:
         """The fastest way between two points on the road, each of shape (1,). Raises NoRoute when there is none."""
-        return _drive(self._roads, self._eta.snaps.grid.along, self.pieces(start, end))
+        return self.drive(self.pieces(start, end))
+
+    def drive(self, pieces: Sequence[Piece]) -> Path:
+        """The drive over these parts of edges, at least one."""
+        return _drive(self._roads, self.eta.snaps.grid.along, pieces)
 
     def pieces(self, start: Snaps, end: Snaps) -> list[Piece]:
         """The same way as the parts of edges it drives. Raises NoRoute when there is none."""
-        way = self._eta.way(start, end)
+        way = self.eta.way(start, end)
         if way is None:
             raise NoRoute("no road leads from the start to the end")
         last = len(way.edges) - 1
@@ -101,7 +106,7 @@ class Paths:
         return pieces
 
 
-def _drive(roads: RoadGraph, along: FloatArray, pieces: list[Piece]) -> Path:
+def _drive(roads: RoadGraph, along: FloatArray, pieces: Sequence[Piece]) -> Path:
     """String the driven parts together: their geometry, and the time at each of its points."""
     lat: list[float] = []
     lng: list[float] = []

@@ -138,6 +138,8 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ops_every_s: float = 1.0  # wall time between operator frames
     max_body_bytes: int = 65_536
     max_watchers: int = 20_000
+    matrix_places: int = 500  # sources, and targets, of one matrix
+    matrix_pairs: int = 10_000  # of them
     trip_every_s: float = 2.0  # between `trip` messages with the driver's position
     trip_gap_s: float = 0.5  # wall time: and never closer than this, however fast the clock runs
     recent_request_s: float = 600.0  # how long a rider who comes back hears of a search that ended meanwhile

@@ -152,63 +152,6 @@ class TripList(BaseModel):
     next_cursor: str | None
 
 
-class GeoJson(Answer):
-    """A GeoJSON object; coordinates are lng, lat."""
-
-    type: str
-
-
-class ZoneCollection(GeoJson):
-    """Zones as GeoJSON features; properties: kind, name, source (pack, ops or roads); by kind pickup_points, surge."""
-
-    features: list[GeoJson]
-    version: int
-
-
-class ClosureCollection(GeoJson):
-    """Closures as GeoJSON features; properties: name, direction (of a line: both or forward), edges."""
-
-    features: list[GeoJson]
-    version: int
-
-
-class RoadConditions(Answer):
-    """Streets as GeoJSON features; properties: state, name, class, usual, now, cars_per_km, evidence_s."""
-
-    type: str
-    features: list[GeoJson]
-
-
-class SegmentAnswer(Answer):
-    """The segment of a place and its neighbours, as H3 cells."""
-
-    segment: str
-    resolution: int
-    neighbours: list[str]
-    version: int
-
-
-class SegmentCollection(GeoJson):
-    """Segments as GeoJSON features; properties: segment, resolution, version, pinned, supply, demand, surge."""
-
-    features: list[GeoJson]
-    version: int
-
-
-class SegmentsCut(Answer):
-    """What a segment became, as H3 cells, and the version of the table since then."""
-
-    segments: list[str]
-    version: int
-
-
-class EtaAnswer(BaseModel):
-    """The fastest way along the roads; null where there is none."""
-
-    duration_s: float | None
-    distance_m: float | None
-
-
 class TrackPoint(Answer):
     """One stored position."""
 

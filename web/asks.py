@@ -37,6 +37,13 @@ class Point(Ask):
         return LatLng(self.lat, self.lng)
 
 
+class MatrixAsk(Ask):
+    """Places whose ways to each other are wanted."""
+
+    sources: Annotated[list[Point], Field(min_length=1)]
+    targets: Annotated[list[Point], Field(min_length=1)]
+
+
 class SessionAsk(Ask):
     """Sign in: a one-time code goes to the phone."""
 

@@ -10,23 +10,8 @@ from runtime.auth import Tickets, Tokens
 from runtime.geographies import Geographies
 from runtime.telemetry import Metrics
 from web.hub import Hub
-from web.ports import (
-    Accounts,
-    Body,
-    Cabs,
-    Check,
-    CityMap,
-    Drawn,
-    Fleet,
-    IdempotencyStore,
-    Quotes,
-    Rides,
-    Roads,
-    Segments,
-    Sessions,
-    Tracks,
-    Trips,
-)
+from web.map_ports import CityMap, Drawn, Roads, Segments
+from web.ports import Accounts, Body, Cabs, Check, Fleet, IdempotencyStore, Quotes, Rides, Sessions, Tracks, Trips
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from web.answers import EtaAnswer
-from web.asks import place_of
+from core.errors import FieldError, InvalidInput
+from web.asks import MatrixAsk, place_of
 from web.auth import Either
-from web.edge import engine_of
+from web.edge import edge_of, engine_of
 from web.errors import responses
+from web.map_answers import EtaAnswer, MatrixAnswer, RouteAnswer
 from web.ports import Body
 from web.roadmap import RoadMap
 from web.route import StrictRoute
@@ -31,6 +32,35 @@ async def eta(
     if not math.isfinite(travel.seconds):
         return {"duration_s": None, "distance_m": None}
     return {"duration_s": round(travel.seconds, 1), "distance_m": round(travel.metres, 1)}
+
+
+@router.post("/eta/matrix", responses=responses(400, 401, 403, 422), response_model=MatrixAnswer)
+async def matrix(ask: MatrixAsk, _: Either, request: Request) -> Body:
+    """The travel times from each source to each target; at most `matrix_places` of either, `matrix_pairs` in all."""
+    settings = edge_of(request).settings.web
+    for field, places in (("sources", ask.sources), ("targets", ask.targets)):
+        if len(places) > settings.matrix_places:
+            raise _too_many(field, f"has {len(places)} places, at most {settings.matrix_places} are allowed")
+    pairs = len(ask.sources) * len(ask.targets)
+    if pairs > settings.matrix_pairs:
+        raise _too_many("sources", f"times targets are {pairs} pairs, at most {settings.matrix_pairs} are allowed")
+    sources, targets = ([point.place() for point in points] for points in (ask.sources, ask.targets))
+    return await engine_of(request).city.matrix(sources, targets)
+
+
+@router.get("/routes", responses=responses(401, 403, 422), response_model=RouteAnswer)
+async def route(
+    origin: Annotated[str, Query(alias="from", max_length=60, examples=["57.7041,11.9697"])],
+    to: Annotated[str, Query(max_length=60)],
+    _: Either,
+    request: Request,
+) -> Body:
+    """The fastest way between two places, each `lat,lng`: its line, and the streets that it takes in order."""
+    return await engine_of(request).city.route(place_of(origin, "from"), place_of(to, "to"))
+
+
+def _too_many(field: str, detail: str) -> InvalidInput:
+    return InvalidInput(f"{field} {detail}", code="too_many_places", errors=(FieldError(field, detail),))
 
 
 @router.get("/map/roads", response_class=Response, responses={304: {"description": "Not changed"}})

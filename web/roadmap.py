@@ -18,8 +18,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from web.map_ports import CityMap
 from web.mercator import STEPS, MercatorBox
-from web.ports import Body, CityMap
+from web.ports import Body
 
 
 @dataclass(frozen=True, slots=True)

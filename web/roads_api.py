@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from web.answers import ClosureCollection, RoadConditions
 from web.auth import Ops
 from web.edge import engine_of
 from web.errors import responses
 from web.idempotency import CreatingRoute, idempotency_key
+from web.map_answers import ClosureCollection, RoadConditions
 from web.ports import Body
 from web.route import StrictRoute
 

@@ -13,7 +13,8 @@ from core.geo import LatLng
 from maps import segments
 from maps.segmenttable import SegmentTable
 from web.frames import STATUSES
-from web.ports import Body, FleetSnapshot, Segments
+from web.map_ports import Segments
+from web.ports import Body, FleetSnapshot
 
 MAX_SEGMENTS = 5_000  # in one answer; one that was never split or merged has about 0.7 km2
 _KM2_OF_SEGMENT = 0.5  # less than the smallest of those

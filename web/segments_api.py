@@ -10,11 +10,11 @@ from fastapi import APIRouter, Path, Query, Request
 
 from core.geo import LatLng
 from maps.segments import parse
-from web.answers import SegmentAnswer, SegmentCollection, SegmentsCut
 from web.asks import Lat, Lng, box_of
 from web.auth import Either, Ops
 from web.edge import engine_of
 from web.errors import responses
+from web.map_answers import SegmentAnswer, SegmentCollection, SegmentsCut
 from web.ports import Body
 from web.route import StrictRoute
 from web.segments import Load, located, names, segments_geojson, supply_of

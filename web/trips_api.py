@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
-from web.answers import GeoJson, TripAnswer
+from web.answers import TripAnswer
 from web.asks import CancelAsk, RateAsk
 from web.auth import Either, own_trip, shown_to
 from web.edge import engine_of
 from web.errors import responses
+from web.map_answers import GeoJson
 from web.ports import Body
 from web.route import StrictRoute
 

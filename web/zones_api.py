@@ -7,11 +7,11 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from web.answers import ZoneCollection
 from web.auth import Ops
 from web.edge import engine_of
 from web.errors import responses
 from web.idempotency import CreatingRoute, idempotency_key
+from web.map_answers import ZoneCollection
 from web.ports import Body
 from web.route import StrictRoute
 

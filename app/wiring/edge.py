@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from accounts.model import RiderClass
 from accounts.service import RiderDesk
 from app.wiring.board import Board
+from app.wiring.ways import matrix_body, route_body
 from core.clock import Clock, rfc3339
 from core.errors import NotFound
 from core.events import Party
@@ -30,7 +32,8 @@ from trips.model import By
 from trips.service import TripDesk
 from trips.views import trip_body
 from web.auth import party
-from web.ports import Body, FleetSnapshot, Listed, Page, RideAsk, TravelTime
+from web.map_ports import TravelTime
+from web.ports import Body, FleetSnapshot, Listed, Page, RideAsk
 
 
 class Rides:
@@ -167,6 +170,12 @@ class CityMap:
         self._city.eta.snap_one(origin)  # raises not_on_road
         travel = self._city.eta.to_one(np.array([origin.lat]), np.array([origin.lng]), to)
         return TravelTime(float(travel.seconds[0]), float(travel.metres[0]))
+
+    async def matrix(self, sources: Sequence[LatLng], targets: Sequence[LatLng]) -> Body:
+        return await asyncio.to_thread(matrix_body, self._city.eta, sources, targets)
+
+    async def route(self, origin: LatLng, to: LatLng) -> Body:
+        return await asyncio.to_thread(route_body, self._city.paths, origin, to)
 
     def roads(self) -> Body:
         return self._city.roads.lines_geojson()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +24,8 @@ from runtime.settings import Settings, TripSettings, WebSettings
 from runtime.telemetry import Metrics
 from web.engine import Engine, Security
 from web.hub import Hub
-from web.ports import Body, FleetSnapshot, Listed, Page, Position, RideAsk, Role, TravelTime
+from web.map_ports import TravelTime
+from web.ports import Body, FleetSnapshot, Listed, Page, Position, RideAsk, Role
 
 CENTRE = LatLng(57.7041, 11.9697)
 BOUNDS = (57.65, 11.85, 57.76, 12.08)
@@ -256,6 +257,17 @@ class FakeCity:
         if to.lat > 89:
             return TravelTime(float("inf"), float("inf"))
         return TravelTime(120.0, 1_000.0)
+
+    async def matrix(self, sources: Sequence[LatLng], targets: Sequence[LatLng]) -> Body:
+        rows = [[120.0] * len(targets)] * len(sources)
+        return {"durations_s": rows, "distances_m": rows, "off_road": {"sources": [], "targets": []}}
+
+    async def route(self, origin: LatLng, to: LatLng) -> Body:
+        if to.lat > 89:
+            raise InvalidInput("no road leads from the start to the end", code="no_route")
+        line = {"type": "LineString", "coordinates": [[11.95, 57.70], [11.96, 57.705]]}
+        step = {"name": "Avenyn", "distance_m": 900.0, "duration_s": 100.0}
+        return {"distance_m": 900.0, "duration_s": 100.0, "geometry": line, "steps": [step]}
 
     def roads(self) -> Body:
         self.drawn += 1

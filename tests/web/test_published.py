@@ -93,6 +93,8 @@ async def test_openapi_describes_every_call_its_errors_and_its_security(api: htt
         "/v1/segments/locate",
         *(f"/v1/segments/{{segment}}/{cut}" for cut in ("split", "merge", "pin", "unpin")),
         "/v1/eta",
+        "/v1/eta/matrix",
+        "/v1/routes",
         "/v1/roads/closures",
         "/v1/roads/closures/{closure_id}",
         "/v1/roads/conditions",

@@ -30,3 +30,26 @@ async def test_operators_see_the_streets_in_a_state(api: httpx.AsyncClient, ops:
     assert shown.json()["features"][0]["properties"] == {"state": "poor"}
     assert (await api.get("/v1/roads/conditions", params={"state": "odd"}, headers=ops)).status_code == 422
     assert (await api.get("/v1/roads/conditions", headers=rider)).status_code == 403
+
+
+async def test_a_matrix_has_a_row_for_each_source_and_says_its_limits(api: httpx.AsyncClient, rider: Headers) -> None:
+    place = {"lat": 57.7, "lng": 11.97}
+    found = await api.post("/v1/eta/matrix", json={"sources": [place] * 2, "targets": [place] * 3}, headers=rider)
+    assert found.json()["durations_s"] == [[120.0] * 3] * 2
+    for sources, targets, field in ((501, 1, "sources"), (1, 501, "targets"), (101, 100, "sources")):
+        ask = {"sources": [place] * sources, "targets": [place] * targets}
+        refused = await api.post("/v1/eta/matrix", json=ask, headers=rider)
+        assert refused.json()["code"] in ("too_many_places", "body_too_large")
+        if refused.json()["code"] == "too_many_places":
+            assert refused.json()["errors"][0]["field"] == field
+    for bad in ({"sources": [], "targets": [place]}, {"sources": [{"lat": 99, "lng": 0}], "targets": [place]}, {}):
+        assert (await api.post("/v1/eta/matrix", json=bad, headers=rider)).status_code == 422
+    assert (await api.post("/v1/eta/matrix", json={"sources": [place], "targets": [place]})).status_code == 401
+
+
+async def test_a_route_has_its_line_and_its_streets(api: httpx.AsyncClient, rider: Headers) -> None:
+    found = await api.get("/v1/routes", params={"from": "57.70,11.97", "to": "57.71,11.98"}, headers=rider)
+    assert found.json()["geometry"]["type"] == "LineString"
+    assert found.json()["steps"][0]["name"] == "Avenyn"
+    nowhere = await api.get("/v1/routes", params={"from": "57.70,11.97", "to": "89.5,11.98"}, headers=rider)
+    assert (nowhere.status_code, nowhere.json()["code"]) == (422, "no_route")
