@@ -40,6 +40,7 @@ from location.queues import QueueParts
 from location.supply import Supply
 from maps.adapters.roads import SqlClosures, SqlTraffic
 from maps.adapters.sql import SqlZones
+from maps.cellrules import CellRules
 from maps.cities import City
 from maps.learner import LearnerPorts, TrafficLearner
 from maps.roaddesk import RoadDesk
@@ -220,6 +221,7 @@ class _Connector:
             settings=self._settings.location,
             segment_of=self.segments.known.locate,
             inside=self.zones.contains,
+            cells=CellRules(lambda: self.segments.known.placing, lambda: self.zones.zones),
             queues=QueueParts(self.zones.queue_at, self.queues),
             roll=self._link.roll.of("driver") if self._link else None,
         )

@@ -1,53 +1,95 @@
-"""The live table: what this process knows of each driver right now. Plain attributes, as every ping touches them."""
+"""The live table: what this process knows of each driver right now. What every ping touches is in a table."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
 from core.errors import InvalidInput
-from location.messages import Position
 from location.model import BUSY, MAX_VEHICLE_BYTES, ONLINE, LastPosition, SupplyChange, SupplyRow
 from location.ports import Placing
+from location.table import empty_slots
 
-_NO_PING = -1
 _UNKNOWN = -1  # where the store has a driver, after it failed
+_FIRST_SLOTS = 1_024
+_TALLIES = 16  # how many are dirty, then one for each fate of a ping (see intake.judge)
+
+
+class _Column[T]:
+    """A field of a driver that is kept in the table."""
+
+    def __init__(self, name: str, kind: Callable[[Any], T]) -> None:
+        self._name = name
+        self._kind = kind
+
+    def __get__(self, driver: Driver, _owner: object = None) -> T:
+        return self._kind(driver.table.rows[self._name][driver.slot])
+
+    def __set__(self, driver: Driver, value: T) -> None:
+        driver.table.rows[self._name][driver.slot] = value
 
 
 class Driver:
-    """One driver: the last used ping, what they do, and what the store was last told of them."""
+    """One driver: the last used ping, what they do, and what the store was last told of them.
+
+    What every ping touches is in the table, in the row of the driver's slot (see table.py).
+    """
 
     __slots__ = (
-        "connected", "dirty", "durable_seq", "epoch", "heading", "id", "idle_since", "lat", "lng", "online", "placed",
-        "queue", "queue_misses", "seen_at", "segment", "seq", "speed", "trip_id", "ts", "undurable", "vehicle",
-        "written_segment",
+        "_queue", "_trip_id", "connected", "durable_seq", "epoch", "id", "idle_since", "online", "queue_misses", "slot",
+        "table", "undurable", "vehicle", "written_segment",
     )  # fmt: skip
 
-    def __init__(self, driver_id: str) -> None:
+    seq = _Column("seq", int)
+    ts = _Column("ts", int)
+    lat = _Column("lat", float)
+    lng = _Column("lng", float)
+    heading = _Column("heading", float)
+    speed = _Column("speed", float)
+    seen_at = _Column("seen_at", float)
+    segment = _Column("segment", int)
+    placed = _Column("placed", bool)
+    told_skew = _Column("told_skew", bool)  # that the app's clock is wrong
+    frames_left = _Column("frames_left", int)  # of the flood guard
+
+    def __init__(self, driver_id: str, table: LiveDrivers, slot: int) -> None:
         self.id = driver_id
-        self.seq = 0  # highest number met, used or not
-        self.ts = _NO_PING  # of the last used ping, epoch milliseconds
-        self.lat = math.nan
-        self.lng = math.nan
-        self.heading = math.nan
-        self.speed = math.nan
-        self.segment = 0
-        self.placed = False  # a ping was used since the driver connected, and it is not stale
-        self.seen_at = -math.inf  # engine time at which the driver was there
+        self.table = table
+        self.slot = slot
         self.idle_since = 0.0
         self.online = False
         self.connected = False
         self.epoch = 0  # of the connection, among those of all hosts; while it is 0, the store is told nothing
-        self.trip_id: str | None = None
+        self._trip_id: str | None = None
         self.vehicle = b""
         self.undurable = 0  # on-trip pings on their way to the durable log
         self.durable_seq = 0  # while there are such pings: how far it is durable
-        self.dirty = False  # the store does not know the present state yet
         self.written_segment = 0  # where the store has the driver; 0 when nowhere
-        self.queue: str | None = None  # the airport queue in which they wait; "" in none, None not known yet
+        self._queue: str | None = None
         self.queue_misses = 0  # pings in a row outside of it
+
+    @property
+    def trip_id(self) -> str | None:
+        """The trip that the driver has."""
+        return self._trip_id
+
+    @trip_id.setter
+    def trip_id(self, trip_id: str | None) -> None:
+        self._trip_id = trip_id
+        self.table.rows["on_trip"][self.slot] = trip_id is not None
+
+    @property
+    def queue(self) -> str | None:
+        """The airport queue in which they wait; "" in none, None not known yet."""
+        return self._queue
+
+    @queue.setter
+    def queue(self, queue: str | None) -> None:
+        self._queue = queue
+        self.table.rows["watched"][self.slot] = queue != ""
 
     @property
     def flags(self) -> int:
@@ -81,8 +123,11 @@ class LiveDrivers:
     def __init__(self) -> None:
         self.fresh_s = math.inf
         self.undurable: dict[str, int] = {}
+        self.rows = empty_slots(_FIRST_SLOTS)
+        self.dirty = np.zeros(_FIRST_SLOTS, dtype=np.int64)  # slots of whom the store must be told, tallies[0] of them
+        self.tallies = np.zeros(_TALLIES, dtype=np.int64)
         self._drivers: dict[str, Driver] = {}
-        self._dirty: list[Driver] = []
+        self._by_slot: list[Driver] = []
 
     def __len__(self) -> int:
         return len(self._drivers)
@@ -98,23 +143,17 @@ class LiveDrivers:
         """The driver, made on the first meeting."""
         driver = self._drivers.get(driver_id)
         if driver is None:
-            driver = self._drivers[driver_id] = Driver(driver_id)
+            slot = len(self._by_slot)
+            if slot == len(self.rows):
+                self.rows = np.concatenate([self.rows, empty_slots(slot)])
+                self.dirty = np.concatenate([self.dirty, np.zeros(slot, dtype=np.int64)])
+            driver = self._drivers[driver_id] = Driver(driver_id, self, slot)
+            self._by_slot.append(driver)
         return driver
 
-    def move(self, driver: Driver, ping: Position, segment: int, now: float) -> None:
-        """Take over a used ping. One that waited in the app's buffer is as old as it says, and may place nobody."""
-        driver.ts = ping.ts
-        driver.lat = ping.lat
-        driver.lng = ping.lng
-        driver.heading = math.nan if ping.heading is None else ping.heading
-        driver.speed = math.nan if ping.speed is None else ping.speed
-        driver.segment = segment
-        at = ping.ts / 1000.0
-        driver.seen_at = at if at < now else now  # a phone may be ahead
-        driver.placed = now - at <= self.fresh_s
-        if not driver.dirty:
-            driver.dirty = True
-            self._dirty.append(driver)
+    def at(self, slot: int) -> Driver:
+        """The driver of a slot."""
+        return self._by_slot[slot]
 
     def set_connected(self, driver_id: str, connected: bool) -> Driver:
         """The driver's socket came or went. Who was away is shown again from the next ping on."""
@@ -209,19 +248,28 @@ class LiveDrivers:
 
     def take_changes(self, now: float, limit: int) -> list[SupplyChange]:
         """What the store must be told since the last time, of so many drivers at most; the others follow."""
-        dirty, self._dirty = self._dirty[:limit], self._dirty[limit:]
+        count = int(self.tallies[0])
+        taken = min(count, limit)
+        slots = self.dirty[:taken].copy()
+        self.dirty[: count - taken] = self.dirty[taken:count].copy()
+        self.tallies[0] = count - taken
+        rows = self.rows[slots]
+        self.rows["dirty"][slots] = 0
+        fresh = (rows["placed"] != 0) & (now - rows["seen_at"] <= self.fresh_s)
+        shown = rows[["lat", "lng", "heading", "speed", "seen_at", "segment"]].tolist()
         changes = []
-        for driver in dirty:
-            driver.dirty = False
-            written = driver.written_segment
+        for slot, is_fresh, (*place, segment) in zip(slots.tolist(), fresh.tolist(), shown, strict=True):
+            driver = self._by_slot[slot]
+            written, epoch = driver.written_segment, driver.epoch
             previous = 0 if written == _UNKNOWN else written
-            if not driver.epoch:
+            if not epoch:
                 continue  # `own` brings the driver here again
-            if driver.in_supply and now - driver.seen_at <= self.fresh_s:
-                changes.append(SupplyChange(driver.id, driver.segment, previous, driver.row(), driver.epoch))
-                driver.written_segment = driver.segment
+            if is_fresh and driver.online and (driver.connected or driver.trip_id is not None):
+                row = SupplyRow(*place, *(driver.idle_since, driver.flags, driver.vehicle))
+                changes.append(SupplyChange(driver.id, segment, previous, row, epoch))
+                driver.written_segment = segment
             elif written:
-                changes.append(SupplyChange(driver.id, 0, previous, None, driver.epoch))
+                changes.append(SupplyChange(driver.id, 0, previous, None, epoch))
                 driver.written_segment = 0
         return changes
 
@@ -242,6 +290,7 @@ class LiveDrivers:
             self._touch(driver)
 
     def _touch(self, driver: Driver) -> None:
-        if not driver.dirty:
-            driver.dirty = True
-            self._dirty.append(driver)
+        if not self.rows["dirty"][driver.slot]:
+            self.rows["dirty"][driver.slot] = 1
+            self.dirty[self.tallies[0]] = driver.slot
+            self.tallies[0] += 1

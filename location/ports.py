@@ -94,6 +94,21 @@ class Inside(Protocol):
     def __call__(self, lat: float, lng: float, /) -> bool: ...
 
 
+class CellRules(Protocol):
+    """What holds in all of a finest cell (maps.segments): with it, most pings need no look at their very place."""
+
+    @property
+    def version(self) -> object:
+        """Differs from an earlier one when any answer may have changed."""
+        ...
+
+    def of_cell(self, cell: int, /) -> tuple[int, bool | None, bool]:
+        """The cell's segment; whether all or none of it is in the service area, None where an edge runs through it;
+        and whether an airport queue may reach into it.
+        """
+        ...
+
+
 class QueueAt(Protocol):
     """The airport queue of a place."""
 

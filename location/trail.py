@@ -53,12 +53,17 @@ class TrailWriter:
         """True when a ping of a trip cannot be taken."""
         return len(self._waiting) >= self._settings.trail_queue
 
-    def add(self, driver: Driver, ping: Position) -> None:
-        """Queue a used ping; call before the driver's `seq` takes it over."""
+    @property
+    def room(self) -> int:
+        """How many pings can still be taken."""
+        return self._settings.trail_queue - len(self._waiting)
+
+    def add(self, driver: Driver, ping: Position, before: int) -> None:
+        """Queue a used ping; `before` is the highest number met before it."""
         trip_id = driver.trip_id
         if trip_id is not None:
             if not driver.undurable:
-                driver.durable_seq = driver.seq
+                driver.durable_seq = before
             driver.undurable += 1
             of_trips = self._live.undurable
             of_trips[trip_id] = of_trips.get(trip_id, 0) + 1

@@ -83,6 +83,19 @@ class Layer:
         inside = near[shapely.intersects_xy(self._polygons[near], lng, lat)]
         return int(inside.min()) if len(inside) else NO_ZONE
 
+    def whole(self, south: float, west: float, north: float, east: float) -> int | None:
+        """What `which` says everywhere in a box; None where that may differ. Looks at the raster alone."""
+        first = np.floor([(south - _HAIR - self._south) * self._per_lat, (west - _HAIR - self._west) * self._per_lng])
+        last = np.floor([(north + _HAIR - self._south) * self._per_lat, (east + _HAIR - self._west) * self._per_lng])
+        if (last < 0).any() or (first >= _CELLS).any():
+            return NO_ZONE
+        if (first < 0).any() or (last >= _CELLS).any():
+            return None
+        (row, column), (end_row, end_column) = first.astype(int), last.astype(int)
+        met = self._raster.reshape(_CELLS, _CELLS)[row : end_row + 1, column : end_column + 1]
+        found = int(met[0, 0])
+        return found if found != _EDGE and (met == found).all() else None
+
     def which_many(self, lat: FloatArray, lng: FloatArray) -> IntArray:
         """The same for n places, shape (n,)."""
         row = (lat - self._south) * self._per_lat
@@ -156,6 +169,11 @@ class Zones:
     def contains(self, lat: float, lng: float) -> bool:
         """Whether a place is in the service area or on its edge."""
         return self._layers["service_area"].which(lat, lng) != NO_ZONE
+
+    def whole(self, kind: ZoneKind, south: float, west: float, north: float, east: float) -> bool | None:
+        """Whether every place of a box is in a zone of a kind, or none is; None where an edge may run through it."""
+        number = self._layers[kind].whole(south, west, north, east)
+        return None if number is None else number != NO_ZONE
 
     def inside(self, lat: FloatArray, lng: FloatArray) -> BoolArray:
         """Which of n places are in the service area, shape (n,)."""

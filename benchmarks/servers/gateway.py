@@ -28,7 +28,8 @@ from location.live import LiveDrivers
 from location.model import DriverState
 from location.ports import TrailLog
 from location.supply import Supply
-from maps.segments import segment_of
+from maps.cellrules import CellRules
+from maps.segmenttable import SegmentTable
 from maps.zones import Zone, Zones
 from runtime.auth import Identity, Tokens
 from runtime.clocks import SystemClock
@@ -89,6 +90,7 @@ async def serve(key: str, box: tuple[float, float, float, float], trail_file: Pa
             stack.push_async_callback(database.close)
             trail = log = SqliteTrail(database)
             await log.prepare()
+        table = SegmentTable()
         zones = Zones([Zone("area", "service_area", "area", surroundings(*box))])
         parts = GatewayParts(
             authorize=authorize,
@@ -97,8 +99,9 @@ async def serve(key: str, box: tuple[float, float, float, float], trail_file: Pa
             trail=trail,
             clock=clock,
             settings=settings,
-            segment_of=segment_of,
+            segment_of=table.locate,
             inside=zones.contains,
+            cells=CellRules(lambda: table, lambda: zones),
         )
         gateway = Gateway(parts, "127.0.0.1", 0)
         stopping = asyncio.Event()

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from core.clock import Clock
 from location.gateway.connection import Connection
+from location.live import LiveDrivers
 from location.messages import Ack
 from runtime.settings import LocationSettings
 
+ConnectionOf = Callable[[str], Connection | None]
+
 
 class Acks:
-    """Who is owed an ack, in the order in which they fall due."""
+    """Who is owed an ack, in the order in which they fall due. `SLOT.owed` says whose slot is on the list."""
 
-    def __init__(self, clock: Clock, settings: LocationSettings) -> None:
+    def __init__(
+        self, clock: Clock, settings: LocationSettings, live: LiveDrivers, connection_of: ConnectionOf
+    ) -> None:
         self._clock = clock
         self._settings = settings
-        self._owed: deque[tuple[float, Connection]] = deque()
+        self._live = live
+        self._connection_of = connection_of
+        self._owed: deque[tuple[float, list[int]]] = deque()
         self._wall = asyncio.get_running_loop().time()  # of the last tick: close enough, and free
         self._engine = clock.now()
         self._after_s = settings.ack_every_s - settings.tick_s
 
     def owe(self, connection: Connection) -> None:
-        """A ping of this connection was processed; called for every ping."""
-        if not connection.awaits_ack:
-            connection.awaits_ack = True
-            self._owed.append((self._wall + self._after_s, connection))
+        """A ping of this connection was processed; called for every ping outside of the lane."""
+        slot = connection.driver.slot
+        if not self._live.rows["owed"][slot]:
+            self._live.rows["owed"][slot] = 1
+            self.owe_many([slot])
+
+    def owe_many(self, slots: list[int]) -> None:
+        """Pings of these slots were processed, and their rows say already that they are owed an ack."""
+        self._owed.append((self._wall + self._after_s, slots))
 
     def tick(self) -> None:
         """Send what is due. Where engine time runs faster than the wall, so do the acks."""
@@ -35,7 +48,12 @@ class Acks:
         self._wall, self._engine = wall, engine
         self._after_s = self._settings.ack_every_s / speed - self._settings.tick_s
         while self._owed and self._owed[0][0] <= wall:
-            self.send(self._owed.popleft()[1])
+            slots = self._owed.popleft()[1]
+            self._live.rows["owed"][slots] = 0
+            for slot in slots:
+                connection = self._connection_of(self._live.at(slot).id)
+                if connection is not None:
+                    self._send(connection)
 
     def durable(self, connection: Connection) -> None:
         """Pings of the connection's driver became durable: send an ack that has waited for them."""
@@ -44,7 +62,10 @@ class Acks:
 
     def send(self, connection: Connection) -> None:
         """Acknowledge as far as it is safe, now."""
-        connection.awaits_ack = False
+        self._live.rows["owed"][connection.driver.slot] = 0
+        self._send(connection)
+
+    def _send(self, connection: Connection) -> None:
         driver = connection.driver
         connection.ack_late = driver.undurable > 0
         seq = driver.safe_seq

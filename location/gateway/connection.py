@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
@@ -41,6 +41,14 @@ class Hub(Protocol):
 
     def said(self, connection: Connection, message: Pings | Command) -> None: ...
 
+    def settled(self, connection: Connection) -> None:
+        """Everything that has come was read, and no message is half."""
+        ...
+
+    def leaving(self, connection: Connection) -> None:
+        """What comes from now on is for the library."""
+        ...
+
 
 class Connection(WSListener):
     """A driver's socket. Everything here runs in the event loop's callbacks; nothing waits."""
@@ -51,7 +59,6 @@ class Connection(WSListener):
         "_codec",
         "_data_kind",
         "_early",
-        "_frames_left",
         "_frames_since",
         "_hub",
         "_kept",
@@ -63,16 +70,16 @@ class Connection(WSListener):
         "_transport",
         "ack_late",
         "acked_seq",
-        "awaits_ack",
         "closing",
         "driver",
         "driver_id",
+        "frames_left",
         "heard",
         "heard_at",
         "held",
+        "lane_fd",
         "pinged",
         "ticket",
-        "told_skew",
         "welcomed",
     )
 
@@ -81,14 +88,13 @@ class Connection(WSListener):
         self.driver: Driver
         self.ticket: str | None = None  # has to be used up before the driver counts as here
         self.acked_seq = -1
-        self.awaits_ack = False  # on the hub's list of acks to send
         self.ack_late = False  # an ack waits for the durable log
         self.welcomed = False
         self.held: list[Position] = []  # pings that came before the welcome
         self.closing = False
         self.heard = True
         self.pinged = False
-        self.told_skew = False  # that the app's clock is wrong
+        self.lane_fd = -1  # the socket's descriptor while the lane reads it
         self._codec = codec
         self._read = codec.read
         self._data_kind = WSMsgType.BINARY if codec.binary else WSMsgType.TEXT
@@ -98,7 +104,7 @@ class Connection(WSListener):
         self._transport: WSTransport
         self._loop = asyncio.get_running_loop()
         self.heard_at = self._loop.time()
-        self._frames_left = settings.flood_burst
+        self.frames_left = settings.flood_burst
         self._frames_since = self.heard_at
         self._bad = 0
         self._bad_since = self.heard_at
@@ -112,6 +118,7 @@ class Connection(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self.closing = True
+        self._hub.leaving(self)
         self._hub.closed(self)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -121,8 +128,10 @@ class Connection(WSListener):
                 transport.disconnect()
             return
         self.heard = True
-        self._frames_left -= 1
-        if self._frames_left < 0 and self._flooded():
+        if self.lane_fd >= 0:
+            self.frames_left = self.driver.frames_left
+        self.frames_left -= 1
+        if self.frames_left < 0 and self._flooded():
             self.close(POLICY, "more frames than allowed")
             return
         if self.ticket is not None and kind in _DATA:
@@ -132,6 +141,38 @@ class Connection(WSListener):
             self._message(frame.get_payload_as_bytes())
         else:
             self._other_frame(transport, frame, kind)
+        if frame.last_in_buffer and not frame.tail_size and self.welcomed and self._parts is None and not self.closing:
+            self._hub.settled(self)
+
+    @property
+    def binary(self) -> bool:
+        """Whether messages are msgpack."""
+        return self._codec.binary
+
+    def lend(self) -> int:
+        """Let another read the socket until it is taken back: its descriptor, or -1 where TLS ends here."""
+        if not self._transport.is_secure and not self.closing:
+            under = self._transport.underlying_transport
+            under.pause_reading()
+            self.lane_fd = under.get_extra_info("socket").fileno()
+        return self.lane_fd
+
+    def take_back(self) -> None:
+        """The library reads the socket again."""
+        self.lane_fd = -1
+        under = self._transport.underlying_transport
+        if not under.is_closing():
+            under.resume_reading()
+
+    def feed(self, data: bytes) -> None:
+        """Bytes that were read from the socket elsewhere, for the library."""
+        protocol = cast(asyncio.BufferedProtocol, self._transport.underlying_transport.get_protocol())
+        while data and not self._transport.is_disconnected:
+            room = protocol.get_buffer(len(data))
+            size = min(len(room), len(data))
+            room[:size] = data[:size]
+            protocol.buffer_updated(size)
+            data = data[size:]
 
     def come_in(self) -> None:
         """The ticket is used up: the driver is here, and what they have sent meanwhile counts."""
@@ -183,7 +224,7 @@ class Connection(WSListener):
         """A ping that should be of this moment is so old, and places nobody: say so once, unless it is a trifle."""
         if -self._settings.max_future_s <= behind_s <= self._settings.fresh_s:
             return
-        self.told_skew = True
+        self.driver.told_skew = True
         off = f"{abs(behind_s):.0f} s {'behind' if behind_s > 0 else 'ahead of'} the engine's time"
         self.error("clock_skew", f"ts: this ping is {off}; set the clock, or send what was buffered as pings")
 
@@ -197,6 +238,7 @@ class Connection(WSListener):
         if self.closing:
             return
         self.closing = True
+        self._hub.leaving(self)
         self._traffic.closed[code] = self._traffic.closed.get(code, 0) + 1
         self._transport.send_close(WSCloseCode(code), reason.encode("ascii", "replace")[:_REASON_BYTES])
         self._loop.call_later(self._settings.close_grace_s, self.cut)
@@ -257,15 +299,16 @@ class Connection(WSListener):
         earned = int((now - self._frames_since) * self._settings.max_frames_per_s)
         if earned < 1:
             return True
-        self._frames_left += min(earned, self._settings.flood_burst)
+        self.frames_left += min(earned, self._settings.flood_burst)
         self._frames_since = now
-        return self._frames_left < 0
+        return self.frames_left < 0
 
     def _other_frame(self, transport: WSTransport, frame: WSFrame, kind: WSMsgType) -> None:
         if kind == WSMsgType.PING:
             transport.send_pong(frame.get_payload_as_bytes())
         elif kind == WSMsgType.CLOSE:
             self.closing = True
+            self._hub.leaving(self)
             code = frame.get_close_code()
             transport.send_close(WSCloseCode.OK if code == WSCloseCode.NO_INFO else code)
             transport.disconnect()

@@ -80,4 +80,4 @@ class Greeter:
         held, connection.held = connection.held, []
         if held:
             self.acks.owe(connection)
-        return self.path.take_batch(connection.driver, held, self.clock)
+        return self.path.take_batch(connection.driver, held, self.clock.now())

@@ -18,6 +18,8 @@ from location.gateway.counts import Counts, Traffic
 from location.gateway.door import Door
 from location.gateway.greeting import Greeter
 from location.gateway.handshake import SocketLog
+from location.gateway.intake import Intake
+from location.gateway.lane import Lane
 from location.gateway.lanes import Lanes
 from location.gateway.parts import GatewayParts
 from location.live import Driver
@@ -47,15 +49,19 @@ class Gateway:
         self._writer = TrailWriter(parts.trail, self._live, settings, self._durable)
         self._queues = QueueKeeper(parts.queues, self._live, parts.clock, settings, self.deliver)
         seen = self._queues.watch
-        self._path = PingPath(self._live, self._writer, parts.segment_of, settings, inside=parts.inside, seen=seen)
-        self._acks = Acks(parts.clock, settings)
+        self._path = PingPath(
+            self._live, self._writer, parts.segment_of, settings, inside=parts.inside, cells=parts.cells, seen=seen
+        )
         self._presence: HostPresence[Connection] = HostPresence()
+        self._acks = Acks(parts.clock, settings, self._live, self._presence.get)
         self._lanes = Lanes(settings.max_commands)
         self._commands = Commands(parts.desk, parts.supply, self._writer)
         self._roll = parts.roll or OneHost(parts.clock)
         self._greeter = Greeter(
             parts.desk, self._roll, parts.trail, parts.supply, self._path, self._acks, parts.clock, settings
         )
+        self._intake = Intake(self._path, self._acks, self._greeter, parts.clock, self._live, self._presence.get)
+        self._lane = Lane(self._live, self._intake.batch)
         self._traffic = Traffic()
         self._door = Door(parts, self, self._traffic, lambda: len(self._presence))
         self._roll.listen(self)
@@ -73,6 +79,7 @@ class Gateway:
     async def start(self) -> None:
         """Open the port and serve. Raises Unavailable naming a port that cannot be opened."""
         host, port = self._address
+        self._lane.open()
         try:
             self._server = await ws_create_server(
                 self._door.judge,
@@ -85,6 +92,7 @@ class Gateway:
                 backlog=4096,
             )
         except OSError as error:
+            self._lane.close()
             reason = os.strerror(error.errno) if error.errno else str(error)  # asyncio's own words hide the port
             raise Unavailable(f"port {port} on {host} cannot be opened: {reason}", code="port_unavailable") from error
         settings, wall, engine = self._settings, asyncio.sleep, self._clock.sleep
@@ -121,6 +129,7 @@ class Gateway:
     async def close(self) -> None:
         """Drain, finish what drivers have asked for, and end."""
         await self.drain()
+        self._lane.close()
         await self._lanes.close(self._settings.close_grace_s)
         for task in self._tasks:
             task.cancel()
@@ -152,8 +161,8 @@ class Gateway:
             idle_pings_lost=self._writer.idle_dropped,
             trip_pings_refused=self._writer.refused,
             trail_away=self._writer.away,
-            frames_in=traffic.frames_in,
-            bytes_in=traffic.bytes_in,
+            frames_in=traffic.frames_in + self._lane.frames,
+            bytes_in=traffic.bytes_in + self._lane.bytes,
             frames_out=traffic.frames_out,
             bytes_out=traffic.bytes_out,
             bad_messages=traffic.bad_messages,
@@ -168,6 +177,7 @@ class Gateway:
             return
         driver_id = connection.driver_id
         connection.driver = self._live.driver(driver_id)
+        connection.driver.told_skew = False
         replaced = self._presence.arrive(driver_id, connection)
         if replaced is not None:
             replaced.close(REPLACED, "another connection of this driver took over")
@@ -203,31 +213,26 @@ class Gateway:
             self._lanes.submit(driver_id, lambda: self._gone(driver_id), spare=2 * _SPARE_JOBS)
 
     def ping(self, connection: Connection, ping: Ping) -> None:
-        """The driver's position: the hot path."""
-        if not connection.welcomed:
-            self._greeter.hold(connection, (ping,))
-            return
-        driver, now = connection.driver, self._clock.now()
-        if not self._path.take(driver, ping, now):
-            connection.close(TRY_LATER, "pings of trips cannot be kept now")
-            return
-        self._acks.owe(connection)
-        if not driver.placed and not connection.told_skew:
-            connection.hint_skew(now - ping.ts / 1000.0)
+        """The driver's position, where it did not come through the lane."""
+        self._intake.message(connection, [ping], fresh=True)
 
     def said(self, connection: Connection, message: Pings | Command) -> None:
         """Every other message: buffered pings at once, commands in their turn."""
+        limit = self._settings.max_buffered_pings
         if not isinstance(message, Pings):
             self._obey(connection, message)
-        elif len(message.items) > self._settings.max_buffered_pings:
-            limit = self._settings.max_buffered_pings
+        elif len(message.items) > limit:
             connection.complain("too_many_pings", f"items: at most {limit} pings in one message")
-        elif not connection.welcomed:
-            self._greeter.hold(connection, message.items)
-        elif not self._path.take_batch(connection.driver, message.items, self._clock):
-            connection.close(TRY_LATER, "pings of trips cannot be kept now")
-        elif message.items:
-            self._acks.owe(connection)
+        else:
+            self._intake.message(connection, message.items, fresh=False)
+
+    def settled(self, connection: Connection) -> None:
+        """The lane reads on."""
+        self._lane.join(connection)
+
+    def leaving(self, connection: Connection) -> None:
+        """The library reads on."""
+        self._lane.leave(connection)
 
     def _obey(self, connection: Connection, command: Command) -> None:
         driver_id = connection.driver_id
@@ -277,8 +282,10 @@ class Gateway:
     async def _probe_silent(self) -> None:
         """Find the silent connections: probe them, and at last close them."""
         wall, limit = asyncio.get_running_loop().time(), self._settings.idle_timeout_s
+        heard = self._live.rows["heard"].astype(bool)
+        self._live.rows["heard"] = 0
         for connection in self._presence:
-            if connection.heard:
+            if connection.heard or heard[connection.driver.slot]:
                 connection.heard, connection.pinged, connection.heard_at = False, False, wall
             elif wall - connection.heard_at > limit:
                 connection.close(POLICY, "silent for too long")
