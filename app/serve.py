@@ -25,6 +25,9 @@ from runtime.telemetry import log_to
 
 _log = logging.getLogger("hexcab.serve")
 
+# what a tick makes is gone before so much is made that the collector looks at it
+_GC_AFTER = 100_000, 20, 20
+
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM. Raises HexcabError when the engine cannot go on."""
@@ -68,6 +71,7 @@ async def serve(start: Start) -> None:
     stopping = stop_signal()
     async with running_engine(start) as engine:
         gc.collect()
+        gc.set_threshold(*_GC_AFTER)
         gc.freeze()  # what is there now stays: no collection needs to go through a city and its libraries again
         _log.info("serving", extra={"url": engine.url, "gateway_url": engine.gateway_url, "city": start.city.name})
         await engine.run_until(stopping)

@@ -8,6 +8,8 @@ another face, or near a pentagon, cells are simply not known, and H3 is asked.
 
 from __future__ import annotations
 
+import math
+
 import h3.api.basic_int as h3
 import numpy as np
 
@@ -50,8 +52,8 @@ class Cells:
         if not self.plane.any():
             self.plane = _fitted(lat, lng)
         cell = finest_of(lat, lng)
-        key = lattice_key(*h3.cell_to_latlng(cell), self.plane)
-        if key <= 0 or not self._at_its_place(cell):
+        key = self._key(cell)
+        if key <= 0:
             return
         place = find(self.keys, key)
         if self.keys[place] == key:
@@ -65,10 +67,15 @@ class Cells:
         self.keys[place], self.segments[place], self.states[place] = key, segment, state
         self._known += 1
 
-    def _at_its_place(self, cell: int) -> bool:
-        across = self.plane @ _vectors(np.array([h3.cell_to_latlng(cell)]))[0]
-        at = across[:2] / across[2]
-        return bool(np.abs(at - np.round(at)).max() < _CLOSE)
+    def _key(self, cell: int) -> int:
+        """The key of a cell whose centre lies at a place of the lattice; -1 for any other."""
+        lat, lng = h3.cell_to_latlng(cell)
+        a, b = math.radians(lat), math.radians(lng)
+        x, y, z = math.cos(a) * math.cos(b), math.cos(a) * math.sin(b), math.sin(a)
+        across, along, depth = (p * x + q * y + r * z for p, q, r in self.plane.tolist())
+        if not depth > 0.0 or any(abs(each / depth - round(each / depth)) > _CLOSE for each in (across, along)):
+            return -1
+        return int(lattice_key(lat, lng, self.plane))
 
 
 def _vectors(places: FloatArray) -> FloatArray:
@@ -106,5 +113,3 @@ def _fitted(lat: float, lng: float) -> FloatArray:
         matrix = -matrix
     matrix[:2] *= _REACH
     return np.ascontiguousarray(matrix)
-
-

@@ -1,8 +1,8 @@
 """Which pings are used: one ordered list of judges, over a whole batch at once.
 
-`judge` is compiled. It takes rows of PING against the drivers' rows of SLOT: it refuses a ping or takes it over. What it
-cannot know from its tables it leaves undecided (ASK), together with every later ping of that driver in the batch; the
-caller finds the segment and asks again.
+`judge` is compiled. It takes rows of PING against the drivers' rows of SLOT: it refuses a ping or takes it over. What
+it cannot know from its tables it leaves undecided (ASK), together with every later ping of that driver in the batch;
+the caller finds the segment and asks again.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ RULES = np.dtype(
         ("min_gap_ms", "f8"),
         ("max_speed_mps", "f8"),
         ("fresh_s", "f8"),
+        ("position_every_s", "f8"),
         ("keep_idle", "u1"),
         ("queues", "u1"),
     ],
@@ -63,6 +64,7 @@ def rules_of(settings: LocationSettings, fresh_s: float, queues: bool) -> np.voi
     rules["min_gap_ms"] = settings.min_gap_s * 1000
     rules["max_speed_mps"] = settings.max_speed_mps
     rules["fresh_s"] = fresh_s
+    rules["position_every_s"] = settings.position_every_s
     rules["keep_idle"] = settings.keep_idle_pings
     rules["queues"] = queues
     return rules[0]  # type: ignore[no-any-return]
@@ -157,7 +159,8 @@ def _move(driver, ping, rules, now):  # type: ignore[no-untyped-def]
 def judge(pings, table, dirty, tallies, plane, keys, segments, states, rules, room, now):  # type: ignore[no-untyped-def]
     """Judge the pings (n,) in their order at engine time `now`, and take the used ones over.
 
-    `dirty` has the slots whose state the store does not know, tallies[0] of them; tallies[1 + fate] counts. `room` is
+    `dirty` has the slots whose state the store must be told, tallies[0] of them: at once where the segment is another,
+    else not before position_every_s of the pings' own time; tallies[1 + fate] counts. `room` is
     how many more pings the log takes: a trip's ping without room is as if it had never come (NO_ROOM).
     Returns how many are undecided.
     """
@@ -202,7 +205,8 @@ def judge(pings, table, dirty, tallies, plane, keys, segments, states, rules, ro
                 ping.after |= LOG
             if rules.queues and (queue or driver.watched):
                 ping.after |= SEEN
-            if not driver.dirty:
+            late = driver.seen_at - driver.told_at >= rules.position_every_s
+            if not driver.dirty and (late or driver.segment != driver.told_segment):
                 driver.dirty = 1
                 dirty[tallies[0]] = ping.slot
                 tallies[0] += 1

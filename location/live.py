@@ -40,7 +40,7 @@ class Driver:
 
     __slots__ = (
         "_queue", "_trip_id", "connected", "durable_seq", "epoch", "id", "idle_since", "online", "queue_misses", "slot",
-        "table", "undurable", "vehicle", "written_segment",
+        "table", "undurable", "vehicle",
     )  # fmt: skip
 
     seq = _Column("seq", int)
@@ -52,6 +52,7 @@ class Driver:
     seen_at = _Column("seen_at", float)
     segment = _Column("segment", int)
     placed = _Column("placed", bool)
+    written_segment = _Column("told_segment", int)
     told_skew = _Column("told_skew", bool)  # that the app's clock is wrong
     frames_left = _Column("frames_left", int)  # of the flood guard
 
@@ -67,7 +68,6 @@ class Driver:
         self.vehicle = b""
         self.undurable = 0  # on-trip pings on their way to the durable log
         self.durable_seq = 0  # while there are such pings: how far it is durable
-        self.written_segment = 0  # where the store has the driver; 0 when nowhere
         self._queue: str | None = None
         self.queue_misses = 0  # pings in a row outside of it
 
@@ -254,23 +254,28 @@ class LiveDrivers:
         self.dirty[: count - taken] = self.dirty[taken:count].copy()
         self.tallies[0] = count - taken
         rows = self.rows[slots]
-        self.rows["dirty"][slots] = 0
         fresh = (rows["placed"] != 0) & (now - rows["seen_at"] <= self.fresh_s)
-        shown = rows[["lat", "lng", "heading", "speed", "seen_at", "segment"]].tolist()
+        told = rows["told_segment"].copy()
+        shown: list[tuple[float, float, float, float, float]] = rows[
+            ["lat", "lng", "heading", "speed", "seen_at"]
+        ].tolist()
+        by_row = zip(slots.tolist(), fresh.tolist(), rows["segment"].tolist(), told.tolist(), shown, strict=True)
         changes = []
-        for slot, is_fresh, (*place, segment) in zip(slots.tolist(), fresh.tolist(), shown, strict=True):
+        for at, (slot, is_fresh, segment, written, place) in enumerate(by_row):
             driver = self._by_slot[slot]
-            written, epoch = driver.written_segment, driver.epoch
-            previous = 0 if written == _UNKNOWN else written
-            if not epoch:
+            if not driver.epoch:
                 continue  # `own` brings the driver here again
+            previous = 0 if written == _UNKNOWN else written
             if is_fresh and driver.online and (driver.connected or driver.trip_id is not None):
-                row = SupplyRow(*place, *(driver.idle_since, driver.flags, driver.vehicle))
-                changes.append(SupplyChange(driver.id, segment, previous, row, epoch))
-                driver.written_segment = segment
+                row = SupplyRow._make((*place, driver.idle_since, driver.flags, driver.vehicle))
+                changes.append(SupplyChange(driver.id, segment, previous, row, driver.epoch))
+                told[at] = segment
             elif written:
-                changes.append(SupplyChange(driver.id, 0, previous, None, epoch))
-                driver.written_segment = 0
+                changes.append(SupplyChange(driver.id, 0, previous, None, driver.epoch))
+                told[at] = 0
+        self.rows["dirty"][slots] = 0
+        self.rows["told_segment"][slots] = told
+        self.rows["told_at"][slots] = rows["seen_at"]
         return changes
 
     def retry(self, changes: Iterable[SupplyChange]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from core.clock import Clock
 from location.cells import Cells
 from location.intake import REASONS, everywhere, judge, rules_of
 from location.live import Driver, LiveDrivers
@@ -111,5 +110,3 @@ class PingPath:
             self._writer.add(driver, Position(seq, ts, lat, lng, *known), before)
         if after & SEEN and self._seen is not None:
             self._seen(driver, lat, lng, now)
-
-

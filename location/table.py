@@ -15,6 +15,8 @@ SLOT = np.dtype(
         ("speed", "f8"),
         ("seen_at", "f8"),  # engine time at which the driver was there
         ("segment", "i8"),
+        ("told_at", "f8"),  # seen_at as the store was told it last
+        ("told_segment", "i8"),  # where the store has the driver; 0 when nowhere, -1 unknown after it failed
         ("frames_left", "i4"),  # that the flood guard grants without a look at the time
         ("placed", "u1"),  # a ping was used since the driver connected, and it is not stale
         ("dirty", "u1"),  # the store does not know the present state yet
@@ -64,6 +66,6 @@ def empty_slots(size: int) -> npt.NDArray[np.void]:
     rows["ts"] = NO_PING
     for name in ("lat", "lng", "heading", "speed"):
         rows[name] = np.nan
-    rows["seen_at"] = -np.inf
+    rows["seen_at"] = rows["told_at"] = -np.inf
     rows["watched"] = 1
     return rows

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import h3.api.basic_int as h3
-import numpy as np
 
 from maps.segmenttable import SegmentTable
 from maps.zones import Zones
@@ -27,8 +26,9 @@ class CellRules:
 
     def of_cell(self, cell: int) -> tuple[int, bool | None, bool]:
         """The segment; whether all or none of it is in the service area, None for neither; whether a queue is near."""
-        ring = np.array(h3.cell_to_boundary(cell))
-        (south, west), (north, east) = (ring.min(axis=0) - _BULGE).tolist(), (ring.max(axis=0) + _BULGE).tolist()
+        lats, lngs = zip(*h3.cell_to_boundary(cell), strict=True)
+        south, north = min(lats) - _BULGE, max(lats) + _BULGE
+        west, east = min(lngs) - _BULGE, max(lngs) + _BULGE
         zones = self._zones()
         inside = zones.whole("service_area", south, west, north, east)
         queue = zones.whole("airport_queue", south, west, north, east)

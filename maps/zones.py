@@ -85,16 +85,18 @@ class Layer:
 
     def whole(self, south: float, west: float, north: float, east: float) -> int | None:
         """What `which` says everywhere in a box; None where that may differ. Looks at the raster alone."""
-        first = np.floor([(south - _HAIR - self._south) * self._per_lat, (west - _HAIR - self._west) * self._per_lng])
-        last = np.floor([(north + _HAIR - self._south) * self._per_lat, (east + _HAIR - self._west) * self._per_lng])
-        if (last < 0).any() or (first >= _CELLS).any():
+        first, last = (south - _HAIR - self._south) * self._per_lat, (north + _HAIR - self._south) * self._per_lat
+        left, right = (west - _HAIR - self._west) * self._per_lng, (east + _HAIR - self._west) * self._per_lng
+        if last < 0 or right < 0 or first >= _CELLS or left >= _CELLS:
             return NO_ZONE
-        if (first < 0).any() or (last >= _CELLS).any():
+        if first < 0 or left < 0 or last >= _CELLS or right >= _CELLS:
             return None
-        (row, column), (end_row, end_column) = first.astype(int), last.astype(int)
-        met = self._raster.reshape(_CELLS, _CELLS)[row : end_row + 1, column : end_column + 1]
-        found = int(met[0, 0])
-        return found if found != _EDGE and (met == found).all() else None
+        columns = slice(int(left), int(right) + 1)
+        met: set[int] = set()
+        for row in range(int(first), int(last) + 1):
+            met.update(self._cells[row * _CELLS + columns.start : row * _CELLS + columns.stop])
+        found = met.pop()
+        return found if found != _EDGE and not met else None
 
     def which_many(self, lat: FloatArray, lng: FloatArray) -> IntArray:
         """The same for n places, shape (n,)."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import signal
 import sys
@@ -107,6 +108,8 @@ async def serve(key: str, box: tuple[float, float, float, float], trail_file: Pa
         stopping = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
         await gateway.start()
+        gc.set_threshold(100_000, 20, 20)  # as `hexcab serve` does
+        gc.freeze()
         print(f"port {gateway.port}", flush=True)
         await stopping.wait()
         counts = msgspec.to_builtins(gateway.counts())

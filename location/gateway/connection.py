@@ -168,7 +168,7 @@ class Connection(WSListener):
         """Bytes that were read from the socket elsewhere, for the library."""
         protocol = cast(asyncio.BufferedProtocol, self._transport.underlying_transport.get_protocol())
         while data and not self._transport.is_disconnected:
-            room = protocol.get_buffer(len(data))
+            room = memoryview(protocol.get_buffer(len(data)))
             size = min(len(room), len(data))
             room[:size] = data[:size]
             protocol.buffer_updated(size)

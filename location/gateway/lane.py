@@ -137,5 +137,3 @@ class Lane:
                 self.leave(connection)  # the library finds out how the socket has ended
             start += size
         return int(ready)
-
-

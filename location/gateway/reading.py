@@ -80,9 +80,8 @@ def _field(buf, at, length):  # type: ignore[no-untyped-def]
     elif length == 7:
         if a == 104 and b == 101 and c == 97 and buf[at + 3] == 100 and buf[at + 4] == 105 and buf[at + 5] == 110:
             return _HEADING if buf[at + 6] == 103 else _NOT
-    elif length == 8:
-        if a == 97 and b == 99 and c == 99 and buf[at + 3] == 117 and buf[at + 4] == 114 and buf[at + 5] == 97:
-            return _ACCURACY if buf[at + 6] == 99 and buf[at + 7] == 121 else _NOT
+    elif length == 8 and a == 97 and b == 99 and c == 99 and buf[at + 3] == 117 and buf[at + 4] == 114:
+        return _ACCURACY if buf[at + 5] == 97 and buf[at + 6] == 99 and buf[at + 7] == 121 else _NOT
     return _NOT
 
 

@@ -24,6 +24,7 @@ from maps.segmentdesk import SegmentDesk
 from maps.segments import segment_of
 from runtime.clocks import ManualClock
 from runtime.settings import Settings
+from tests.location.moves import move
 
 HERE = LatLng(57.7041, 11.9697)
 
@@ -115,7 +116,7 @@ async def test_a_driver_of_this_host_is_shown_without_asking_anybody(
     live.set_online("drv_1", True, now)
     driver = live.set_connected("drv_1", True)
     ping = Ping(seq=1, ts=int(now * 1000) - 4_000, lat=HERE.lat, lng=HERE.lng, heading=90.0)
-    live.move(driver, ping, segment_of(*HERE), now)
+    move(live, driver, ping, segment_of(*HERE), now)
     seen = await cabs.position("drv_1")
     assert seen is not None
     assert (seen.at, seen.heading, round(seen.age_s, 1)) == (HERE, 90.0, 4.0)

@@ -23,6 +23,7 @@ from maps.segments import resolution_of
 from runtime.clocks import ManualClock
 from runtime.segment_settings import SegmentSettings
 from tests.contracts.conftest import RedisOf
+from tests.location.moves import move
 
 SETTINGS = SegmentSettings(switch_s=4.0, versions_max=100)
 CENTRE = LatLng(57.7041, 11.9697)
@@ -71,7 +72,7 @@ class Cluster:
         place = LatLng(CENTRE.lat + self.rng.uniform(-0.012, 0.012), CENTRE.lng + self.rng.uniform(-0.02, 0.02))
         assert haversine_m(place, CENTRE) < WITHIN_M
         ping = Position(seq=next(self.seq), ts=int(self.clock.now() * 1000), lat=place.lat, lng=place.lng)
-        host.live.move(host.live.driver(driver_id), ping, host.desk.known.locate(*place), self.clock.now())
+        move(host.live, host.live.driver(driver_id), ping, host.desk.known.locate(*place), self.clock.now())
 
     async def appear(self) -> None:
         for number in range(DRIVERS):

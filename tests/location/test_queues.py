@@ -16,6 +16,7 @@ from location.messages import Position
 from location.queues import QueueKeeper, QueueParts, next_place
 from runtime.clocks import ManualClock
 from runtime.settings import LocationSettings
+from tests.location.moves import move
 
 AIR, RAIL, TOWN = 1.0, 2.0, 3.0  # latitudes of places
 
@@ -61,7 +62,7 @@ class Host:
             for _ in range(2 if driver.queue is None else 1):
                 await self.clock.advance(1.0, settle_s=0)
                 now = self.clock.now()
-                self.live.move(driver, Position(1, int(now * 1000), lat, 0.0), 1, now)
+                move(self.live, driver, Position(1, int(now * 1000), lat, 0.0), 1, now)
                 watch(driver, lat, 0.0, now)
                 await self.keeper.flush()
 

@@ -14,6 +14,7 @@ from location.model import BUSY, ONLINE, LastPosition, SupplyChange
 from location.presence import OneHost
 from location.supply import Supply
 from runtime.clocks import ManualClock
+from tests.location.moves import move
 
 A, B = 0x881F25A001FFFFF, 0x881F25A003FFFFF
 
@@ -51,7 +52,7 @@ class Town:
         self._seq += 1
         now = self.clock.now()
         at = Position(self._seq, int((now - age_s) * 1000), 57.7, 11.97)
-        self.live.move(self.live.driver(driver_id), at, segment, now)
+        move(self.live, self.live.driver(driver_id), at, segment, now)
 
     def owns(self, driver_id: str, epoch: int) -> None:
         self.live.own(driver_id, epoch)
