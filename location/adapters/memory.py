@@ -26,12 +26,14 @@ class MemorySupply:
             if held is not None and held[0] > change.epoch:
                 refused.append(change)
                 continue
-            self._leave(change.driver_id)
+            stays = held is not None and held[1] == change.segment
+            if not stays:
+                self._leave(change.driver_id)
             row = change.row or (held and held[2])
             if row is not None:
                 self._held[change.driver_id] = (change.epoch, change.segment, row)
                 heapq.heappush(self._seen, (row.seen_at, change.driver_id))
-            if change.segment:
+            if change.segment and not stays:
                 self._members.setdefault(change.segment, {})[change.driver_id] = None
         if len(self._seen) > 4 * len(self._held) + 1_024:
             self._seen = [(row.seen_at, driver_id) for driver_id, (_, _, row) in self._held.items()]

@@ -96,7 +96,7 @@ class Lane:
         self._members[fd] = connection
         rows = self._live.rows
         rows["detour"][row], rows["binary"][row] = 0, connection.binary
-        self._poll.register(fd, select.EPOLLIN)
+        self._poll.register(fd, select.EPOLLIN | select.EPOLLET)
 
     def leave(self, connection: Connection) -> None:
         """The library reads this connection again; does nothing for one that is not read here."""
@@ -131,9 +131,10 @@ class Lane:
             connection = self._members.get(fd)
             if connection is None:
                 pass  # closed by what others sent in this turn
-            elif size:
-                connection.feed(self._spill[start : start + size].tobytes())
+            elif size == reading.ENDED:
+                self.leave(connection)  # the library finds out how
             else:
-                self.leave(connection)  # the library finds out how the socket has ended
-            start += size
+                self._poll.modify(fd, select.EPOLLIN | select.EPOLLET)  # tells of what has come meanwhile, too
+                connection.feed(self._spill[start : start + max(size, 0)].tobytes())
+            start += max(size, 0)
         return int(ready)

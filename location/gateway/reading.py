@@ -14,7 +14,7 @@ from numba import types
 from maps.kernels import compiled
 
 # the system's own calls, found by name when the code is linked
-_read = types.ExternalFunction("read", types.intp(types.intc, types.uintp, types.uintp))
+_recv = types.ExternalFunction("recv", types.intp(types.intc, types.uintp, types.uintp, types.intc))
 _epoll_wait = types.ExternalFunction("epoll_wait", types.intc(types.intc, types.uintp, types.intc, types.intc))
 
 READ_BYTES = 16_384
@@ -23,6 +23,8 @@ MAX_EVENTS = 1_024
 
 # tallies of what was read
 FRAMES, BYTES, READY, PINGS, OWED, LEFT, LEFT_BYTES = range(7)
+
+ENDED, AGAIN = -1, -2
 
 _MAX_INTEGER = 2**53
 _DIGITS = 18
@@ -264,18 +266,21 @@ def drain(poll, ready, slot_of, table, raw, work, ints, floats, word, as_float, 
 
     `ready` is epoll's array as words (MAX_EVENTS, words an event); slot_of[fd] is whose a socket is. Pings go to
     `pings`, whoever is owed an ack for them to `owed`; bytes that are no plain pings to `spill`, with (fd, how many) in
-    `left`: 0 bytes where the socket has ended. `tallies` says how many of each.
+    `left`: ENDED where there was nothing but the socket's end, AGAIN where there was no room to read. `tallies` says how
+    many of each. Whoever is in `left` is to be waited for anew, as a socket is told of once when something comes.
     """
     tallies[READY:] = 0
     count = _epoll_wait(poll, ready.ctypes.data, MAX_EVENTS, 0)
     tallies[READY] = count
     for n in range(count):
-        if tallies[PINGS] >= len(pings) or tallies[LEFT_BYTES] + READ_BYTES > len(spill):
-            break
         fd = np.int64(ready[n, ready.shape[1] - 2])  # the low word of the data, the last two
+        if tallies[PINGS] >= len(pings) or tallies[LEFT_BYTES] + READ_BYTES > len(spill):
+            left[tallies[LEFT], 0], left[tallies[LEFT], 1] = fd, AGAIN
+            tallies[LEFT] += 1
+            continue
         slot = slot_of[fd]
         driver = table[slot]
-        got = _read(fd, raw.ctypes.data, READ_BYTES)
+        got = _recv(fd, raw.ctypes.data, READ_BYTES, 0)
         driver.heard = 1
         took = 0
         if got > 0 and not driver.detour:
@@ -285,11 +290,10 @@ def drain(poll, ready, slot_of, table, raw, work, ints, floats, word, as_float, 
                 driver.owed = 1
                 owed[tallies[OWED]] = slot
                 tallies[OWED] += 1
-        if took < got or got <= 0:
+        if took < got or got <= 0 or got == READ_BYTES:
             size = max(got, 0) - took
-            left[tallies[LEFT], 0] = fd
-            left[tallies[LEFT], 1] = size
+            left[tallies[LEFT], 0], left[tallies[LEFT], 1] = fd, size if got > 0 else ENDED
             spill[tallies[LEFT_BYTES] : tallies[LEFT_BYTES] + size] = raw[took : took + size]
             tallies[LEFT] += 1
             tallies[LEFT_BYTES] += size
-            driver.detour = 1
+            driver.detour = size > 0
