@@ -40,7 +40,7 @@ class Driver:
 
     __slots__ = (
         "_queue", "_trip_id", "connected", "durable_seq", "epoch", "id", "idle_since", "online", "queue_misses", "slot",
-        "table", "undurable", "vehicle",
+        "table", "vehicle",
     )  # fmt: skip
 
     seq = _Column("seq", int)
@@ -52,8 +52,10 @@ class Driver:
     seen_at = _Column("seen_at", float)
     segment = _Column("segment", int)
     placed = _Column("placed", bool)
+    undurable = _Column("undurable", int)
     written_segment = _Column("told_segment", int)
     told_skew = _Column("told_skew", bool)  # that the app's clock is wrong
+    congested = _Column("congested", bool)  # something waits to be written to the connection
     frames_left = _Column("frames_left", int)  # of the flood guard
 
     def __init__(self, driver_id: str, table: LiveDrivers, slot: int) -> None:
@@ -66,7 +68,6 @@ class Driver:
         self.epoch = 0  # of the connection, among those of all hosts; while it is 0, the store is told nothing
         self._trip_id: str | None = None
         self.vehicle = b""
-        self.undurable = 0  # on-trip pings on their way to the durable log
         self.durable_seq = 0  # while there are such pings: how far it is durable
         self._queue: str | None = None
         self.queue_misses = 0  # pings in a row outside of it

@@ -18,6 +18,8 @@ SLOT = np.dtype(
         ("told_at", "f8"),  # seen_at as the store was told it last
         ("told_segment", "i8"),  # where the store has the driver; 0 when nowhere, -1 unknown after it failed
         ("frames_left", "i4"),  # that the flood guard grants without a look at the time
+        ("fd", "i4"),  # the socket, where the lane reads it; else -1
+        ("undurable", "i4"),  # on-trip pings on their way to the durable log
         ("placed", "u1"),  # a ping was used since the driver connected, and it is not stale
         ("dirty", "u1"),  # the store does not know the present state yet
         ("on_trip", "u1"),
@@ -27,6 +29,7 @@ SLOT = np.dtype(
         ("heard", "u1"),
         ("owed", "u1"),  # an ack is on its way
         ("binary", "u1"),  # the connection speaks msgpack
+        ("congested", "u1"),  # something waits to be written to the connection
         ("detour", "u1"),  # what comes goes to the WebSocket library
     ],
     align=True,
@@ -67,5 +70,6 @@ def empty_slots(size: int) -> npt.NDArray[np.void]:
     for name in ("lat", "lng", "heading", "speed"):
         rows[name] = np.nan
     rows["seen_at"] = rows["told_at"] = -np.inf
+    rows["fd"] = -1
     rows["watched"] = 1
     return rows

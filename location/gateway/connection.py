@@ -155,6 +155,7 @@ class Connection(WSListener):
             under = self._transport.underlying_transport
             under.pause_reading()
             self.lane_fd = under.get_extra_info("socket").fileno()
+            self._written()
         return self.lane_fd
 
     def take_back(self) -> None:
@@ -232,6 +233,7 @@ class Connection(WSListener):
         """Send a ping frame: a living client answers it."""
         self.pinged = True
         self._transport.send_ping()
+        self._written()
 
     def close(self, code: int, reason: str = "") -> None:
         """Say goodbye; a client that does not answer is cut off after the grace time."""
@@ -254,10 +256,19 @@ class Connection(WSListener):
         transport.send(self._data_kind, payload)
         self._traffic.frames_out += 1
         self._traffic.bytes_out += len(payload)
-        if (
-            transport.underlying_transport.get_write_buffer_size() > self._settings.send_queue_bytes
-            and not self.closing
-        ):
+        self._written()
+
+    def write_rest(self, data: bytes) -> None:
+        """The rest of a frame of which the socket did not take all."""
+        self._transport.underlying_transport.write(data)
+        self._written()
+
+    def _written(self) -> None:
+        """Note whether something waits to be written, and close the connection when it is too much."""
+        waiting = self._transport.underlying_transport.get_write_buffer_size()
+        if self.lane_fd >= 0:
+            self.driver.congested = waiting > 0
+        if waiting > self._settings.send_queue_bytes and not self.closing:
             self.close(POLICY, "reads too slowly")
 
     def _message(self, payload: bytes) -> None:
@@ -306,6 +317,7 @@ class Connection(WSListener):
     def _other_frame(self, transport: WSTransport, frame: WSFrame, kind: WSMsgType) -> None:
         if kind == WSMsgType.PING:
             transport.send_pong(frame.get_payload_as_bytes())
+            self._written()
         elif kind == WSMsgType.CLOSE:
             self.closing = True
             self._hub.leaving(self)

@@ -95,7 +95,7 @@ class Lane:
         self._slot_of[fd] = row
         self._members[fd] = connection
         rows = self._live.rows
-        rows["detour"][row], rows["binary"][row] = 0, connection.binary
+        rows["detour"][row], rows["binary"][row], rows["fd"][row] = 0, connection.binary, fd
         self._poll.register(fd, select.EPOLLIN | select.EPOLLET)
 
     def leave(self, connection: Connection) -> None:
@@ -104,6 +104,7 @@ class Lane:
         if fd < 0:
             return
         del self._members[fd]
+        self._live.rows["fd"][connection.driver.slot] = -1
         if self._poll is not None:
             with contextlib.suppress(OSError):  # closed already
                 self._poll.unregister(fd)

@@ -266,8 +266,8 @@ def drain(poll, ready, slot_of, table, raw, work, ints, floats, word, as_float, 
 
     `ready` is epoll's array as words (MAX_EVENTS, words an event); slot_of[fd] is whose a socket is. Pings go to
     `pings`, whoever is owed an ack for them to `owed`; bytes that are no plain pings to `spill`, with (fd, how many) in
-    `left`: ENDED where there was nothing but the socket's end, AGAIN where there was no room to read. `tallies` says how
-    many of each. Whoever is in `left` is to be waited for anew, as a socket is told of once when something comes.
+    `left`: ENDED where there was nothing but the socket's end, AGAIN where there was no room to read. `tallies` says
+    how many of each. Whoever is in `left` is to be waited for anew, as a socket is told of once when something comes.
     """
     tallies[READY:] = 0
     count = _epoll_wait(poll, ready.ctypes.data, MAX_EVENTS, 0)

@@ -52,8 +52,9 @@ class Gateway:
         self._path = PingPath(
             self._live, self._writer, parts.segment_of, settings, inside=parts.inside, cells=parts.cells, seen=seen
         )
+        self._traffic = Traffic()
         self._presence: HostPresence[Connection] = HostPresence()
-        self._acks = Acks(parts.clock, settings, self._live, self._presence.get)
+        self._acks = Acks(parts.clock, settings, self._live, self._traffic, self._presence.get)
         self._lanes = Lanes(settings.max_commands)
         self._commands = Commands(parts.desk, parts.supply, self._writer)
         self._roll = parts.roll or OneHost(parts.clock)
@@ -62,7 +63,6 @@ class Gateway:
         )
         self._intake = Intake(self._path, self._acks, self._greeter, parts.clock, self._live, self._presence.get)
         self._lane = Lane(self._live, self._intake.batch)
-        self._traffic = Traffic()
         self._door = Door(parts, self, self._traffic, lambda: len(self._presence))
         self._roll.listen(self)
         self._everyone_left = asyncio.Event()
