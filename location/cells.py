@@ -12,6 +12,7 @@ import math
 
 import h3.api.basic_int as h3
 import numpy as np
+from h3 import H3BaseException
 
 from core.geo import FloatArray
 from location.intake import ALL_IN, IN_QUEUE, NONE_IN, find, lattice_key
@@ -91,7 +92,7 @@ def _fitted(lat: float, lng: float) -> FloatArray:
     try:
         at = h3.cell_to_local_ij(origin, origin)
         found = [((i, j), h3.local_ij_to_cell(origin, at[0] + i, at[1] + j)) for i in steps for j in steps]
-    except h3.H3BaseException:  # a pentagon is near
+    except H3BaseException:  # a pentagon is near
         return np.full((3, 3), np.nan)
     ij = np.array([each for each, _ in found], dtype=np.float64) / _REACH
     vectors = _vectors(np.array([h3.cell_to_latlng(cell) for _, cell in found]))

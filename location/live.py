@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from core.errors import InvalidInput
 from location.model import BUSY, MAX_VEHICLE_BYTES, ONLINE, LastPosition, SupplyChange, SupplyRow
 from location.ports import Placing
-from location.table import empty_slots
+from location.table import Column, empty_slots
 
 _UNKNOWN = -1  # where the store has a driver, after it failed
 _FIRST_SLOTS = 1_024
 _TALLIES = 16  # how many are dirty, then one for each fate of a ping (see intake.judge)
-
-
-class _Column[T]:
-    """A field of a driver that is kept in the table."""
-
-    def __init__(self, name: str, kind: Callable[[Any], T]) -> None:
-        self._name = name
-        self._kind = kind
-
-    def __get__(self, driver: Driver, _owner: object = None) -> T:
-        return self._kind(driver.table.rows[self._name][driver.slot])
-
-    def __set__(self, driver: Driver, value: T) -> None:
-        driver.table.rows[self._name][driver.slot] = value
 
 
 class Driver:
@@ -43,20 +28,20 @@ class Driver:
         "table", "vehicle",
     )  # fmt: skip
 
-    seq = _Column("seq", int)
-    ts = _Column("ts", int)
-    lat = _Column("lat", float)
-    lng = _Column("lng", float)
-    heading = _Column("heading", float)
-    speed = _Column("speed", float)
-    seen_at = _Column("seen_at", float)
-    segment = _Column("segment", int)
-    placed = _Column("placed", bool)
-    undurable = _Column("undurable", int)
-    written_segment = _Column("told_segment", int)
-    told_skew = _Column("told_skew", bool)  # that the app's clock is wrong
-    congested = _Column("congested", bool)  # something waits to be written to the connection
-    frames_left = _Column("frames_left", int)  # of the flood guard
+    seq = Column("seq", int)
+    ts = Column("ts", int)
+    lat = Column("lat", float)
+    lng = Column("lng", float)
+    heading = Column("heading", float)
+    speed = Column("speed", float)
+    seen_at = Column("seen_at", float)
+    segment = Column("segment", int)
+    placed = Column("placed", bool)
+    undurable = Column("undurable", int)
+    written_segment = Column("told_segment", int)
+    told_skew = Column("told_skew", bool)  # that the app's clock is wrong
+    congested = Column("congested", bool)  # something waits to be written to the connection
+    frames_left = Column("frames_left", int)  # of the flood guard
 
     def __init__(self, driver_id: str, table: LiveDrivers, slot: int) -> None:
         self.id = driver_id

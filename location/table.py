@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Protocol
+
 import numpy as np
 import numpy.typing as npt
 
@@ -73,3 +76,33 @@ def empty_slots(size: int) -> npt.NDArray[np.void]:
     rows["fd"] = -1
     rows["watched"] = 1
     return rows
+
+
+class Rows(Protocol):
+    """Who has the rows; they may be other ones later."""
+
+    rows: npt.NDArray[np.void]
+
+
+class HasSlot(Protocol):
+    """Whose row it is."""
+
+    @property
+    def table(self) -> Rows: ...
+
+    @property
+    def slot(self) -> int: ...
+
+
+class Column[T]:
+    """A field of a driver that is kept in the table."""
+
+    def __init__(self, name: str, kind: Callable[[Any], T]) -> None:
+        self._name = name
+        self._kind = kind
+
+    def __get__(self, driver: HasSlot, _owner: object = None) -> T:
+        return self._kind(driver.table.rows[self._name][driver.slot])
+
+    def __set__(self, driver: HasSlot, value: T) -> None:
+        driver.table.rows[self._name][driver.slot] = value

@@ -90,7 +90,8 @@ class Acks:
             connection = self._connection_of(driver.id)
             if connection is not None:
                 frame = self._out[: write_ack(self._out, driver.seq, connection.binary)].tobytes()
-                connection.write_rest(frame[-int(short[at]) :])
+                connection.transport.underlying_transport.write(frame[-int(short[at]) :])
+                connection.written()
 
     def _send(self, connection: Connection) -> None:
         driver = connection.driver

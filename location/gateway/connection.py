@@ -4,50 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import Any, Protocol, cast
+from typing import Any
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
+from location.gateway.codes import POLICY, PROTOCOL, TOO_BIG, TRY_LATER, UNSUPPORTED
 from location.gateway.counts import Traffic
+from location.gateway.hub import Hub
 from location.gateway.kept import DataFrame, KeptFrames
 from location.live import Driver
-from location.messages import BadMessage, Codec, Command, Error, Ping, Pings, Position
+from location.messages import BadMessage, Codec, Error, Ping, Position
 from runtime.settings import LocationSettings
-
-REPLACED = 4001
-POLICY = 1008
-TOO_BIG = 1009
-INTERNAL = 1011
-RESTART = 1012
-TRY_LATER = 1013
-_PROTOCOL = 1002
-_UNSUPPORTED = 1003
 
 _REASON_BYTES = 120  # a control frame holds 125, two of them for the code
 
 _BAD_WINDOW_S = 60.0
 _DATA = (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION)
 _HELD_BACK = 64  # messages to a driver who has not had the welcome yet
-
-
-class Hub(Protocol):
-    """What a connection reports to."""
-
-    def opened(self, connection: Connection) -> None: ...
-
-    def closed(self, connection: Connection) -> None: ...
-
-    def ping(self, connection: Connection, ping: Ping) -> None: ...
-
-    def said(self, connection: Connection, message: Pings | Command) -> None: ...
-
-    def settled(self, connection: Connection) -> None:
-        """Everything that has come was read, and no message is half."""
-        ...
-
-    def leaving(self, connection: Connection) -> None:
-        """What comes from now on is for the library."""
-        ...
 
 
 class Connection(WSListener):
@@ -67,7 +40,6 @@ class Connection(WSListener):
         "_read",
         "_settings",
         "_traffic",
-        "_transport",
         "ack_late",
         "acked_seq",
         "closing",
@@ -80,10 +52,13 @@ class Connection(WSListener):
         "lane_fd",
         "pinged",
         "ticket",
+        "transport",
         "welcomed",
     )
 
-    def __init__(self, driver_id: str, codec: Codec, hub: Hub, settings: LocationSettings, traffic: Traffic) -> None:
+    def __init__(
+        self, driver_id: str, codec: Codec, hub: Hub[Connection], settings: LocationSettings, traffic: Traffic
+    ) -> None:
         self.driver_id = driver_id
         self.driver: Driver
         self.ticket: str | None = None  # has to be used up before the driver counts as here
@@ -101,7 +76,7 @@ class Connection(WSListener):
         self._hub = hub
         self._settings = settings
         self._traffic = traffic
-        self._transport: WSTransport
+        self.transport: WSTransport
         self._loop = asyncio.get_running_loop()
         self.heard_at = self._loop.time()
         self.frames_left = settings.flood_burst
@@ -113,7 +88,7 @@ class Connection(WSListener):
         self._kept = KeptFrames(settings.max_frame_bytes)
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        self._transport = transport
+        self.transport = transport
         self._hub.opened(self)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
@@ -148,32 +123,6 @@ class Connection(WSListener):
     def binary(self) -> bool:
         """Whether messages are msgpack."""
         return self._codec.binary
-
-    def lend(self) -> int:
-        """Let another read the socket until it is taken back: its descriptor, or -1 where TLS ends here."""
-        if not self._transport.is_secure and not self.closing:
-            under = self._transport.underlying_transport
-            under.pause_reading()
-            self.lane_fd = under.get_extra_info("socket").fileno()
-            self._written()
-        return self.lane_fd
-
-    def take_back(self) -> None:
-        """The library reads the socket again."""
-        self.lane_fd = -1
-        under = self._transport.underlying_transport
-        if not under.is_closing():
-            under.resume_reading()
-
-    def feed(self, data: bytes) -> None:
-        """Bytes that were read from the socket elsewhere, for the library."""
-        protocol = cast(asyncio.BufferedProtocol, self._transport.underlying_transport.get_protocol())
-        while data and not self._transport.is_disconnected:
-            room = memoryview(protocol.get_buffer(len(data)))
-            size = min(len(room), len(data))
-            room[:size] = data[:size]
-            protocol.buffer_updated(size)
-            data = data[size:]
 
     def come_in(self) -> None:
         """The ticket is used up: the driver is here, and what they have sent meanwhile counts."""
@@ -232,8 +181,8 @@ class Connection(WSListener):
     def probe(self) -> None:
         """Send a ping frame: a living client answers it."""
         self.pinged = True
-        self._transport.send_ping()
-        self._written()
+        self.transport.send_ping()
+        self.written()
 
     def close(self, code: int, reason: str = "") -> None:
         """Say goodbye; a client that does not answer is cut off after the grace time."""
@@ -242,30 +191,25 @@ class Connection(WSListener):
         self.closing = True
         self._hub.leaving(self)
         self._traffic.closed[code] = self._traffic.closed.get(code, 0) + 1
-        self._transport.send_close(WSCloseCode(code), reason.encode("ascii", "replace")[:_REASON_BYTES])
+        self.transport.send_close(WSCloseCode(code), reason.encode("ascii", "replace")[:_REASON_BYTES])
         self._loop.call_later(self._settings.close_grace_s, self.cut)
 
     def cut(self) -> None:
         """End the connection at once, whatever is still to be sent."""
-        if not self._transport.is_disconnected:
-            self._transport.disconnect(graceful=False)
+        if not self.transport.is_disconnected:
+            self.transport.disconnect(graceful=False)
 
     def _write(self, message: Any) -> None:
         payload = self._codec.encode(message)
-        transport = self._transport
+        transport = self.transport
         transport.send(self._data_kind, payload)
         self._traffic.frames_out += 1
         self._traffic.bytes_out += len(payload)
-        self._written()
+        self.written()
 
-    def write_rest(self, data: bytes) -> None:
-        """The rest of a frame of which the socket did not take all."""
-        self._transport.underlying_transport.write(data)
-        self._written()
-
-    def _written(self) -> None:
+    def written(self) -> None:
         """Note whether something waits to be written, and close the connection when it is too much."""
-        waiting = self._transport.underlying_transport.get_write_buffer_size()
+        waiting = self.transport.underlying_transport.get_write_buffer_size()
         if self.lane_fd >= 0:
             self.driver.congested = waiting > 0
         if waiting > self._settings.send_queue_bytes and not self.closing:
@@ -317,7 +261,7 @@ class Connection(WSListener):
     def _other_frame(self, transport: WSTransport, frame: WSFrame, kind: WSMsgType) -> None:
         if kind == WSMsgType.PING:
             transport.send_pong(frame.get_payload_as_bytes())
-            self._written()
+            self.written()
         elif kind == WSMsgType.CLOSE:
             self.closing = True
             self._hub.leaving(self)
@@ -331,13 +275,13 @@ class Connection(WSListener):
     def _fragment(self, frame: DataFrame, kind: WSMsgType) -> None:
         starts = kind != WSMsgType.CONTINUATION
         if frame.rsv1 or starts == (self._parts is not None):
-            self.close(_PROTOCOL, "frames out of order, or compressed without agreement")
+            self.close(PROTOCOL, "frames out of order, or compressed without agreement")
             return
         if starts and kind != self._data_kind:
             wanted = "binary" if self._codec.binary else "text"
             self.complain("wrong_frame", f"{self._codec.subprotocol} messages are {wanted} frames")
             if not frame.fin:
-                self.close(_UNSUPPORTED, "wrong kind of frame")
+                self.close(UNSUPPORTED, "wrong kind of frame")
             return
         if self._parts is None:
             self._parts = bytearray()

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from picows import WSListener, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
 from core.errors import HexcabError, Unavailable
-from location.gateway.connection import INTERNAL, POLICY, TRY_LATER, Connection, Hub
+from location.gateway.codes import INTERNAL, POLICY, TRY_LATER
+from location.gateway.connection import Connection
 from location.gateway.counts import Traffic
 from location.gateway.handshake import admit, refusal
+from location.gateway.hub import Hub
 from location.gateway.parts import GatewayParts
 
 _log = logging.getLogger(__name__)
@@ -20,7 +22,7 @@ _log = logging.getLogger(__name__)
 class Door:
     """Lets drivers in. `crowd` says how many are in already."""
 
-    def __init__(self, parts: GatewayParts, hub: Hub, traffic: Traffic, crowd: Callable[[], int]) -> None:
+    def __init__(self, parts: GatewayParts, hub: Hub[Connection], traffic: Traffic, crowd: Callable[[], int]) -> None:
         self._parts = parts
         self._hub = hub
         self._traffic = traffic

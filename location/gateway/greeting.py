@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from core.clock import Clock
 from core.errors import HexcabError, Unavailable
 from location.gateway.acks import Acks
-from location.gateway.connection import INTERNAL, POLICY, TRY_LATER, Connection
+from location.gateway.codes import INTERNAL, POLICY, TRY_LATER
+from location.gateway.connection import Connection
 from location.messages import Position, Welcome
 from location.pings import PingPath
 from location.ports import DriverDesk, Roll, TrailLog

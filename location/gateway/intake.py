@@ -6,7 +6,8 @@ import numpy as np
 
 from core.clock import Clock
 from location.gateway.acks import Acks, ConnectionOf
-from location.gateway.connection import TRY_LATER, Connection
+from location.gateway.codes import TRY_LATER
+from location.gateway.connection import Connection
 from location.gateway.greeting import Greeter
 from location.live import LiveDrivers
 from location.messages import Position

@@ -16,6 +16,7 @@ import numpy as np
 
 from location.gateway import reading
 from location.gateway.connection import Connection
+from location.gateway.lending import feed, lend, take_back
 from location.live import LiveDrivers
 from location.table import PING, PingRows
 
@@ -88,8 +89,10 @@ class Lane:
         if connection.lane_fd >= 0:
             self._live.rows["detour"][row] = 0
             return
-        if self._poll is None or (fd := connection.lend()) < 0:
+        if self._poll is None or (fd := lend(connection.transport)) < 0:
             return
+        connection.lane_fd = fd
+        connection.written()
         if fd >= len(self._slot_of):
             self._slot_of = np.concatenate([self._slot_of, np.zeros(fd + 1, dtype=np.int64)])
         self._slot_of[fd] = row
@@ -108,7 +111,8 @@ class Lane:
         if self._poll is not None:
             with contextlib.suppress(OSError):  # closed already
                 self._poll.unregister(fd)
-        connection.take_back()
+        connection.lane_fd = -1
+        take_back(connection.transport)
 
     def _turn(self) -> None:
         for _ in range(_TURNS):
@@ -136,6 +140,6 @@ class Lane:
                 self.leave(connection)  # the library finds out how
             else:
                 self._poll.modify(fd, select.EPOLLIN | select.EPOLLET)  # tells of what has come meanwhile, too
-                connection.feed(self._spill[start : start + max(size, 0)].tobytes())
+                feed(connection.transport, self._spill[start : start + max(size, 0)].tobytes())
             start += max(size, 0)
         return int(ready)

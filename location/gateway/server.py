@@ -12,8 +12,9 @@ from picows import ws_create_server
 
 from core.errors import Unavailable
 from location.gateway.acks import Acks
+from location.gateway.codes import REPLACED, RESTART, TRY_LATER
 from location.gateway.commands import Commands
-from location.gateway.connection import POLICY, REPLACED, RESTART, TRY_LATER, Connection
+from location.gateway.connection import Connection
 from location.gateway.counts import Counts, Traffic
 from location.gateway.door import Door
 from location.gateway.greeting import Greeter
@@ -22,6 +23,7 @@ from location.gateway.intake import Intake
 from location.gateway.lane import Lane
 from location.gateway.lanes import Lanes
 from location.gateway.parts import GatewayParts
+from location.gateway.silence import Silence
 from location.live import Driver
 from location.messages import Command, Ping, Pings
 from location.pings import PingPath
@@ -55,6 +57,7 @@ class Gateway:
         self._traffic = Traffic()
         self._presence: HostPresence[Connection] = HostPresence()
         self._acks = Acks(parts.clock, settings, self._live, self._traffic, self._presence.get)
+        self._silence = Silence(self._live, self._presence, settings.idle_timeout_s)
         self._lanes = Lanes(settings.max_commands)
         self._commands = Commands(parts.desk, parts.supply, self._writer)
         self._roll = parts.roll or OneHost(parts.clock)
@@ -100,7 +103,7 @@ class Gateway:
             (self._send_acks, settings.tick_s, wall),
             (self._flush_supply, settings.tick_s, wall),
             (self._flush_trail, settings.tick_s, wall),
-            (self._probe_silent, min(_UPKEEP_S, settings.idle_timeout_s / 6), wall),
+            (self._silence.look, min(_UPKEEP_S, settings.idle_timeout_s / 6), wall),
             (self._supply.expire, settings.expire_every_s, engine),
             (self._purge, settings.purge_every_s, engine),
             (self._queues.flush, settings.queue_tick_s, wall),
@@ -278,19 +281,6 @@ class Gateway:
     async def _purge(self) -> None:
         before = self._clock.now() - self._settings.raw_ping_retention_s
         await self._parts.trail.purge(int(before * 1000))
-
-    async def _probe_silent(self) -> None:
-        """Find the silent connections: probe them, and at last close them."""
-        wall, limit = asyncio.get_running_loop().time(), self._settings.idle_timeout_s
-        heard = self._live.rows["heard"].astype(bool)
-        self._live.rows["heard"] = 0
-        for connection in self._presence:
-            if connection.heard or heard[connection.driver.slot]:
-                connection.heard, connection.pinged, connection.heard_at = False, False, wall
-            elif wall - connection.heard_at > limit:
-                connection.close(POLICY, "silent for too long")
-            elif wall - connection.heard_at > limit / 3 and not connection.pinged and not connection.closing:
-                connection.probe()
 
     async def _repeat(
         self, step: Callable[[], Awaitable[object]], every_s: float, sleep: Callable[[float], Awaitable[None]]

@@ -10,6 +10,7 @@ import pytest
 
 from app.wiring.drivers import Desk, DriverRooms
 from core.errors import Unavailable
+from location.live import LiveDrivers
 from location.model import BUSY, ONLINE
 from tests.app.town import Town
 from tests.location.conftest import App
@@ -143,7 +144,9 @@ async def restart(town: Town) -> None:
     """Another engine on the same stores, as far as drivers are concerned."""
     await town.gateway.close()
     town.live._drivers.clear()
-    town.live._dirty.clear()
+    town.live._by_slot.clear()
+    fresh = LiveDrivers()
+    town.live.rows, town.live.dirty, town.live.tallies = fresh.rows, fresh.dirty, fresh.tallies
     await town.open()
 
 

@@ -22,9 +22,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from location.adapters.memory import MemorySupply
 from location.adapters.sqlite_trail import SqliteTrail
 from location.gateway import Gateway, GatewayParts
-from location.live import Driver, LiveDrivers
-from location.messages import Position
+from location.live import LiveDrivers
 from location.supply import Supply
+from location.table import USED, PingRows
 from maps.segments import segment_of
 from runtime.auth import Identity
 from runtime.clocks import ManualClock
@@ -67,17 +67,20 @@ class Expected:
     trails: dict[str, list[int]] = field(default_factory=lambda: collections.defaultdict(list))
 
 
-class Recorder(LiveDrivers):
-    """A live table that notes the segment that a driver is in after each used ping."""
+class Noting(Gateway):
+    """A gateway that notes the segment of each used ping; it sees every ping of the lane and of single messages."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, parts: GatewayParts) -> None:
+        super().__init__(parts, "127.0.0.1", 0)
         self.noted: dict[tuple[str, int], int] = {}
+        self._use, self._path.use = self._path.use, self._note  # type: ignore[method-assign]
 
-    def move(self, driver: Driver, ping: Position, segment: int, now: float) -> None:
-        super().move(driver, ping, segment, now)
-        assert (driver.id, ping.seq) not in self.noted
-        self.noted[driver.id, ping.seq] = driver.segment
+    def _note(self, pings: PingRows, now: float) -> None:
+        self._use(pings, now)
+        for row in pings[pings["fate"] == USED]:
+            key = self._live.at(int(row["slot"])).id, int(row["seq"])
+            assert key not in self.noted
+            self.noted[key] = int(row["segment"])
 
 
 def days_of(folder: Path) -> dict[str, list[Leg]]:
@@ -201,7 +204,7 @@ async def test_a_morning_in_porto_comes_out_right(shared_data: Path, tmp_path: P
     assert (len(days), sent) == (340, 60_997)
 
     clock = ManualClock(start=1_372_700_000.0)  # after the last of them
-    live, store = Recorder(), MemorySupply()
+    live, store = LiveDrivers(), MemorySupply()
     supply = Supply(live, store, clock, fresh_s=SETTINGS.fresh_s)
     database = Database(f"sqlite+aiosqlite:///{tmp_path / 'archive.db'}")
     trail = SqliteTrail(database)
@@ -216,7 +219,7 @@ async def test_a_morning_in_porto_comes_out_right(shared_data: Path, tmp_path: P
         segment_of=segment_of,
         inside=in_area,
     )
-    gateway = Gateway(parts, "127.0.0.1", 0)
+    gateway = Noting(parts)
     await gateway.start()
     here = asyncio.get_running_loop()
 
@@ -239,7 +242,7 @@ async def test_a_morning_in_porto_comes_out_right(shared_data: Path, tmp_path: P
     assert counts.pings_accepted + sum(counts.pings_dropped.values()) == sent
 
     # every driver was in the right segment after every used ping, and is in the right one now
-    assert {key: h3.int_to_str(cell) for key, cell in live.noted.items()} == expected.segments
+    assert {key: h3.int_to_str(cell) for key, cell in gateway.noted.items()} == expected.segments
     newest = {driver_id: cell for (driver_id, _), cell in expected.segments.items()}
     rows = await store.in_segments([h3.str_to_int(cell) for cell in set(newest.values())])
     found = dict(zip(rows.driver_ids, map(h3.int_to_str, rows.segment.tolist()), strict=True))
