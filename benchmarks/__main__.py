@@ -16,6 +16,8 @@ BENCHMARKS = {
     "book": "bookings on PostgreSQL, beside pgbench running their own transaction; and the wait for an offer",
     "eta": "30 drivers to one rider, pairs and new weights on whole cities, beside Valhalla's matrix",
     "ingest": "drivers' pings through the gateway, beside a C floor and a plain FastAPI handler",
+    "ingest-redis": "moving drivers told to Redis by the supply, beside GEOADD for every ping",
+    "memory": "bytes of an idle driver's connection, beside a bare picows echo",
     "nearest": "the ten nearest of 100k and 1M drivers, beside Redis GEOSEARCH and scipy's cKDTree",
     "searches": "1,500 searches while no driver is near: what waiting costs, and how soon a driver is found",
     "soak": "drivers, riders and a fault a minute: is anything lost, does memory grow, how long until an offer",
@@ -54,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         print(line, file=sys.stderr if options.json else sys.stdout, flush=True)
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that children are ended in order
-    benchmark = importlib.import_module(f"benchmarks.{options.name}")
+    benchmark = importlib.import_module(f"benchmarks.{options.name.replace('-', '_')}")
     try:
         result: harness.Result = benchmark.run(
             harness.Ask(quick=options.quick, say=say, minutes=options.minutes, drivers=options.drivers)

@@ -1,66 +1,72 @@
-"""Memory of processes over time, and how fast it grows once they are warm."""
+"""Memory: bytes of the server's process for each connected driver who does nothing, beside a bare picows echo.
+
+Every server gets the same two crowds, one after the other; the bytes of a connection are what its resident memory
+grows by between them. Each round has servers of its own, as memory that was once used does not go back.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import statistics
+import secrets
 import time
-from collections.abc import Callable, Mapping
 
-import msgspec
-import psutil
+from benchmarks.harness import Ask, Result, Rounds, fail, machine, today, versions
+from benchmarks.ingest import BOX, PATH
+from benchmarks.lives import resident_mb
+from benchmarks.processes import CLIENT_CORE, SERVER_CORE, Child, children, compiled, needs_two_cores, python
+from runtime.auth import Tokens
 
-MIN_SAMPLES = 10
-
-
-class Life(msgspec.Struct, frozen=True):
-    """One process as it was seen: `samples` are seconds since the first look and resident megabytes."""
-
-    name: str
-    pid: int
-    samples: list[tuple[float, float]]
-
-    def slope_mb_per_h(self, warm_up_s: float) -> float | None:
-        """Growth after the warm-up by least squares; None where too little was seen to say anything."""
-        warm = [(at, mb) for at, mb in self.samples if at - self.samples[0][0] >= warm_up_s]
-        if len(warm) < MIN_SAMPLES:
-            return None
-        return statistics.linear_regression([at for at, _ in warm], [mb for _, mb in warm]).slope * 3_600
+FIRST, MORE = 1_000, 6_000
+SETTLE_S = 3.0
+ROUNDS = 5
 
 
-class Memory:
-    """Looks at processes by name; one that was started anew begins another life."""
+def run(ask: Ask) -> Result:
+    """Measure; see the module."""
+    needs_two_cores()
+    before = machine()
+    rounds = Rounds()
+    for _ in range(2 if ask.quick else ROUNDS):
+        key = secrets.token_bytes(32)
+        servers = {
+            "picows": python("benchmarks.peers.bare_picows"),
+            "gateway": python("benchmarks.servers.gateway", key.hex(), *BOX),
+        }
+        for name, argv in servers.items():
+            rounds.add(f"{name}_bytes_per_connection", _bytes_each(argv, Tokens(key)))
+            ask.say(f"{name:10} {rounds.samples[f'{name}_bytes_per_connection'][-1]:,.0f} bytes per connection")
+    ratio = rounds.add_ratio("vs_picows", "gateway_bytes_per_connection", "picows_bytes_per_connection")
+    return Result(
+        name="memory",
+        figures={name: value for name, value in rounds.medians().items() if name != "vs_picows"},
+        ratios={"vs_picows": ratio},
+        spread=rounds.spreads(),
+        checked=len(rounds.samples["vs_picows"]) * 2 * (FIRST + MORE),
+        machine=before,
+        versions=versions(),
+        date=today(),
+        quick=ask.quick,
+        notes=[
+            f"Resident memory with {FIRST + MORE:,} connections over that with {FIRST:,}; the system's own buffers of "
+            "sockets are not in it, and are the same for both.",
+            "Each driver of the gateway has sent a status and has had the welcome; vs_picows is how many times as much "
+            "the gateway needs, so less is better.",
+        ],
+    )
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._began = clock()
-        self.lives: list[Life] = []
 
-    def look(self, pids: Mapping[str, int], rss_mb: Callable[[int], float]) -> None:
-        """Take a sample of each; a process that has just ended has none."""
-        at = self._clock() - self._began
-        for name, pid in pids.items():
-            with contextlib.suppress(psutil.Error):
-                self._life(name, pid).samples.append((at, rss_mb(pid)))
-
-    def _life(self, name: str, pid: int) -> Life:
-        for life in reversed(self.lives):
-            if (life.name, life.pid) == (name, pid):
-                return life
-        self.lives.append(Life(name, pid, []))
-        return self.lives[-1]
-
-
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process. Raises psutil.Error when there is none."""
-    return float(psutil.Process(pid).memory_info().rss) / 1e6
-
-
-def slopes(lives: list[Life], warm_up_s: float) -> dict[str, float]:
-    """The slope of the longest life of each name of which one is known, in MB per hour."""
-    found: dict[str, tuple[int, float]] = {}
-    for life in lives:
-        slope = life.slope_mb_per_h(warm_up_s)
-        if slope is not None and len(life.samples) > found.get(life.name, (0, 0.0))[0]:
-            found[life.name] = (len(life.samples), slope)
-    return {name: slope for name, (_, slope) in sorted(found.items())}
+def _bytes_each(argv: list[str], tokens: Tokens) -> float:
+    with children() as running:
+        server = Child(argv, SERVER_CORE)
+        running.append(server)
+        port = server.line().removeprefix("port ")
+        sizes = []
+        for first, count in ((0, FIRST), (FIRST, MORE)):
+            client = Child([str(compiled("client")), port, PATH, "json", str(server.pid), "1", *BOX], CLIENT_CORE)
+            running.append(client)
+            drivers = [tokens.sign("driver", f"drv_{number:06d}", 86_400) for number in range(first, first + count)]
+            client.write("\n".join(drivers) + "\n\n")
+            if client.line() != f"ready {count}":
+                fail("the server did not take all drivers")
+            time.sleep(SETTLE_S)
+            sizes.append(resident_mb(server.pid) * 1e6)
+    return (sizes[1] - sizes[0]) / MORE

@@ -24,7 +24,7 @@ import uvloop
 
 from benchmarks.arrivals import Arrivals, offer_waits
 from benchmarks.harness import Ask, CannotRun, Result, fail, machine, percentile, rounded, today, versions
-from benchmarks.memory import Memory, resident_mb, slopes
+from benchmarks.lives import Memory, resident_mb, slopes
 from core.geo import LatLng
 from runtime.settings import MapSettings
 from tests.simulation.cluster import BadEnd, Cluster

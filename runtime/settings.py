@@ -35,7 +35,7 @@ class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_speed_mps: float = 70.0
     ack_every_s: float = 1.0  # wall time: an app must not wait longer for an ack
     tick_s: float = 0.1  # wall time: how often changes reach the store and the trail
-    position_every_s: float = 15.0  # a driver who stays in a segment is placed anew in the store no more often
+    position_every_s: float = 12.0  # a driver who stays in a segment is placed anew in the store no more often
     max_frame_bytes: int = 65_536
     max_buffered_pings: int = 1_000  # items in one `pings` message
     max_frames_per_s: float = 50.0  # wall time, per connection: the guard against floods

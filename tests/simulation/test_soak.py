@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.harness import Ask
-from benchmarks.memory import Memory
+from benchmarks.lives import Memory
 from benchmarks.soak import FULL, QUICK, Soak, size_of
 from tests.simulation.embedded import SETTINGS, Embedded
 from tests.simulation.history import History
