@@ -114,7 +114,7 @@ async def serve(key: str, box: tuple[float, float, float, float], trail_file: Pa
         await stopping.wait()
         counts = msgspec.to_builtins(gateway.counts())
         wrong = 0
-        for driver in supply.live:
+        for driver in (each for each in supply.live if each.placed):
             finest = h3.latlng_to_cell(driver.lat, driver.lng, 10)
             wrong += h3.cell_to_parent(finest, 8) != f"{driver.segment:x}"
         print(json.dumps(counts | {"drivers": len(supply.live), "wrong_segments": wrong}), flush=True)

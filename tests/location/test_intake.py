@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.geo import LatLng, haversine_m
@@ -92,6 +92,7 @@ def test_a_ping_outside_the_service_area_is_not_used() -> None:
     assert refuse(ping(), LAST, lambda lat, lng: lat < 57) == "outside"
 
 
+@settings(deadline=None)  # the first example may compile
 @given(
     st.floats(-89, 89), st.floats(-180, 180), st.floats(-0.05, 0.05), st.floats(-0.05, 0.05), st.integers(500, 90_000)
 )
@@ -119,6 +120,7 @@ positions = st.builds(
 )
 
 
+@settings(deadline=None)  # the first example may compile
 @given(st.lists(positions, max_size=25), st.randoms(use_true_random=False))
 def test_any_order_and_duplication_leaves_the_state_of_the_accepted_pings(sent: list[Position], rng: object) -> None:
     sent = sent + sent[::2]
@@ -142,6 +144,7 @@ def test_any_order_and_duplication_leaves_the_state_of_the_accepted_pings(sent: 
     assert [each.ts for each in accepted] == sorted({each.ts for each in accepted})
 
 
+@settings(deadline=None)  # the first example may compile
 @given(st.lists(positions, min_size=1, max_size=15))
 def test_sending_everything_again_changes_nothing(sent: list[Position]) -> None:
     live = LiveDrivers()

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from location.gateway.acking import MAX_ACK, write_ack
@@ -63,6 +63,7 @@ fields = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)  # the first example may compile
 @given(fields, st.booleans())
 def test_what_is_read_is_what_msgspec_reads(message: dict[str, Any], spaced: bool) -> None:
     agrees(JSON, json.dumps({**COMMON, **message}, indent=1 if spaced else None).encode())
@@ -71,6 +72,7 @@ def test_what_is_read_is_what_msgspec_reads(message: dict[str, Any], spaced: boo
     agrees(MSGPACK, msgspec.msgpack.encode(message))
 
 
+@settings(deadline=None)  # the first example may compile
 @given(st.floats(-90, 90), st.floats(-180, 180), st.one_of(st.none(), st.floats(0.001, 360)))
 @example(57.70887000000001, 11.974560000000002, 1.1)
 def test_a_phones_full_digits_are_read_exactly(lat: float, lng: float, heading: float | None) -> None:
@@ -79,6 +81,7 @@ def test_a_phones_full_digits_are_read_exactly(lat: float, lng: float, heading: 
     assert agrees(MSGPACK, msgspec.msgpack.encode(message))
 
 
+@settings(deadline=None)  # the first example may compile
 @given(st.integers(0, 10**18 - 1), st.integers(1, 17))
 def test_digits_with_a_point_become_the_nearest_number(digits: int, behind: int) -> None:
     text = f"{digits:0{behind + 1}d}"
@@ -96,6 +99,7 @@ def test_the_commonest_pings_are_read() -> None:
     assert read(MSGPACK, msgspec.msgpack.encode(ping)) is not None
 
 
+@settings(deadline=None)  # the first example may compile
 @given(st.binary(max_size=60), st.integers(0, 200), st.sampled_from([JSON, MSGPACK]))
 def test_broken_messages_are_left_to_others(junk: bytes, at: int, codec: Codec) -> None:
     whole = codec.encode(COMMON)
@@ -114,6 +118,7 @@ def test_broken_messages_are_left_to_others(junk: bytes, at: int, codec: Codec) 
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
+@settings(deadline=None)  # the first example may compile
 @given(seq=st.integers(0, 2**53))
 @example(seq=0)
 @example(seq=128)
