@@ -53,6 +53,10 @@ class PingPath:
         tallies = self._live.tallies
         return {reason: int(tallies[1 + fate]) for fate, reason in enumerate(REASONS, 1)}
 
+    def prepare(self) -> None:
+        """Compile what the first ping would wait for; some seconds, the first time on a machine."""
+        self._judge(np.zeros(0, dtype=PING), 0, 0.0)
+
     def take(self, driver: Driver, ping: Position, now: float) -> bool:
         """Judge a ping at engine time `now` and use it.
 

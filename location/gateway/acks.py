@@ -42,6 +42,10 @@ class Acks:
         self._engine = clock.now()
         self._after_s = settings.ack_every_s - settings.tick_s
 
+    def prepare(self) -> None:
+        """Compile what the first ack would wait for; some seconds, the first time on a machine."""
+        self._send_at_once(np.zeros(0, dtype=np.int64))
+
     def owe(self, connection: Connection) -> None:
         """A ping of this connection was processed; called for every ping outside of the lane."""
         slot = connection.driver.slot

@@ -82,6 +82,8 @@ class Gateway:
     async def start(self) -> None:
         """Open the port and serve. Raises Unavailable naming a port that cannot be opened."""
         host, port = self._address
+        self._path.prepare()
+        self._acks.prepare()
         self._lane.open()
         try:
             self._server = await ws_create_server(
