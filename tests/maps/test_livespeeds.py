@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +13,18 @@ import shapely
 
 from core.errors import InvalidInput, Unavailable
 from core.geo import LatLng
+from core.ids import Ids
+from maps.adapters.memory import MemoryClosures, MemoryTraffic
 from maps.cities import City
 from maps.livespeeds import CLOSED_WORD, LiveSpeeds, slowest, speed_words
 from maps.paths import NoRoute
+from maps.published import PublishedTimes
+from maps.roaddesk import RoadDesk
 from maps.roads import RoadGraph
 from maps.routes import RouteWorkers
 from maps.tilefile import bits
-from runtime.settings import MapSettings
+from runtime.clocks import ManualClock
+from runtime.settings import MapSettings, Settings
 from tests.maps.graphs import Street, graph_of
 
 _UNKNOWN = 127
@@ -141,6 +147,49 @@ def _along(roads: RoadGraph, edge: int, steps: list[tuple[LatLng, LatLng]]) -> b
     return any(
         (round(a.lat, 6), round(a.lng, 6)) == first and (round(b.lat, 6), round(b.lng, 6)) == second for a, b in steps
     )
+
+
+@pytest.mark.slow
+async def test_routes_follow_published_times_and_closures_of_the_road_desk(
+    gothenburg: City, speeds: LiveSpeeds, workers: RouteWorkers, ids: Ids, clock: ManualClock
+) -> None:
+    traffic = MemoryTraffic()
+    desk = RoadDesk(gothenburg, (MemoryClosures(), traffic), ids, clock, Settings(), speeds)
+    start, end = ends(gothenburg, 1)[0]
+    usual = await workers.route(start, end)
+    try:
+        made = await desk.put(_line_over(usual.shape))
+        around = await workers.route(start, end)
+        assert around.shape != usual.shape
+        assert around.duration_s > usual.duration_s
+        await desk.remove(made["features"][0]["id"])
+        assert await workers.route(start, end) == usual
+        slow = PublishedTimes.of(gothenburg, np.full(gothenburg.roads.edge_count, 2.0), 1.0)
+        await traffic.publish(gothenburg.name, slow.encode(), 1.0)
+        await desk.refresh()
+        assert (await workers.route(start, end)).duration_s > 1.7 * usual.duration_s
+    finally:
+        gothenburg.eta.update(gothenburg.roads.seconds)
+
+
+def _line_over(shape: list[LatLng]) -> dict[str, Any]:
+    """A closure of some streets in the middle of a route."""
+    middle = shape[len(shape) // 2 - 3 : len(shape) // 2 + 4]
+    geometry = {"type": "LineString", "coordinates": [[point.lng, point.lat] for point in middle]}
+    return {"type": "Feature", "properties": {"name": "Works"}, "geometry": geometry}
+
+
+@pytest.mark.slow
+async def test_index_and_valhalla_agree_over_the_whole_city(
+    gothenburg: City, speeds: LiveSpeeds, workers: RouteWorkers
+) -> None:
+    asked = ends(gothenburg, 120, seed=9)
+    ours, theirs = [], []
+    for start, end in asked:
+        theirs.append((await workers.route(start, end)).duration_s)
+        ours.append(gothenburg.eta.to_one(np.array([start.lat]), np.array([start.lng]), end).seconds[0])
+    assert np.corrcoef(ours, theirs)[0, 1] >= 0.99
+    assert np.median(np.abs(np.array(ours) / theirs - 1)) <= 0.05
 
 
 @pytest.mark.slow
