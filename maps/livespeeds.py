@@ -79,7 +79,12 @@ def speed_words(roads: RoadGraph, seconds: FloatArray) -> Words:
 
 
 class LiveSpeeds:
-    """The traffic archive of one process, a temporary file; it starts with the free-flow times. Close it at the end."""
+    """The traffic archive of one process, a temporary file; it starts with the free-flow times. Close it at the end.
+
+    `slowdown` is how many times their free-flow time the open roads take together.
+    """
+
+    slowdown = 1.0
 
     def __init__(self, pack_dir: Path, roads: RoadGraph) -> None:
         """From the empty archive of a city pack. Raises Unavailable when there is no room for the file."""
@@ -98,6 +103,8 @@ class LiveSpeeds:
     def write(self, seconds: FloatArray) -> None:
         """Take new weights: the seconds of each edge as a whole, inf where it is closed; shape (edges,)."""
         self._words[self._place] = speed_words(self._roads, seconds)
+        open_roads = np.isfinite(seconds)
+        self.slowdown = float(seconds[open_roads].sum() / max(1.0, self._roads.seconds[open_roads].sum()))
 
     def close(self) -> None:
         """Remove the file. Workers that still run keep what they have mapped."""

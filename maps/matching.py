@@ -27,6 +27,7 @@ _TRACED = (
 
 
 _DEPARTS, _STANDS = 1, 3  # types of a date
+_FADE_MINUTES = 60.0  # from now, before and after, until nothing is left of a live speed
 _NO_PENALTIES = {
     **dict.fromkeys(
         (
@@ -63,10 +64,11 @@ class RouteAsk(msgspec.Struct, frozen=True, tag="route"):
 
 
 class IsochroneAsk(msgspec.Struct, frozen=True, tag="isochrone"):
-    """How far cars get from a place within so many minutes."""
+    """How far cars get from a place within so many minutes, where roads take so many times their free-flow time."""
 
     start: LatLng
     minutes: float
+    slowdown: float = 1.0
 
 
 class Matched(msgspec.Struct, frozen=True, tag="matched"):
@@ -208,13 +210,18 @@ def route_question(ask: RouteAsk, at: float) -> dict[str, Any]:
 
 
 def isochrone_question(ask: IsochroneAsk, at: float) -> dict[str, Any]:
-    """The `isochrone` request of a place; `at` is the wall's time in seconds."""
+    """The `isochrone` request of a place; `at` is the wall's time in seconds.
+
+    Only a date that moves on is taken. So that the speeds fade least, it is now when half of the time is driven; for the
+    share of the tiles' own speeds that is left in them, less time is asked for.
+    """
+    faded = min(1.0, ask.minutes / 4 / _FADE_MINUTES)
+    minutes = ask.minutes / (1 - faded + faded * max(1.0, ask.slowdown))
     return {
         "locations": [{"lat": ask.start.lat, "lon": ask.start.lng}],
-        "contours": [{"time": ask.minutes}],
+        "contours": [{"time": round(minutes, 2)}],
         "polygons": True,
-        # only a date that moves on is taken: so that the speeds fade least, it is now when half of the time is driven
-    } | _by_time(at - ask.minutes * 60 / 2, _DEPARTS)
+    } | _by_time(at - minutes * 60 / 2, _DEPARTS)
 
 
 def _by_time(at: float, kind: int) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class RouteWorkers:
         speeds: LiveSpeeds | None = None,
     ) -> None:
         self._settings = settings or MapSettings()
-        archive = str(speeds.path) if speeds else ""
+        self._speeds, archive = speeds, str(speeds.path) if speeds else ""
         self._workers = [] if config is None else [_Worker(config, archive, self._settings) for _ in range(workers)]
         self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
         for worker in self._workers:
@@ -93,7 +93,7 @@ class RouteWorkers:
 
     async def isochrone(self, start: LatLng, minutes: float) -> Isochrone:
         """The area that cars reach within so many minutes from a place. Raises as `route`."""
-        answer = await self._asked(IsochroneAsk(start, minutes))
+        answer = await self._asked(IsochroneAsk(start, minutes, self._speeds.slowdown if self._speeds else 1.0))
         if answer.refused is not None:
             raise NoRoute(answer.refused)
         assert isinstance(answer.result, Isochrone)

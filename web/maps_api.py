@@ -68,7 +68,7 @@ async def route(
 
 @router.get("/isochrone", responses=responses(401, 403, 422, 503, 504), response_model=IsochroneAnswer)
 async def isochrone(
-    lat: float, lng: float, minutes: Annotated[float, Query(gt=0)], _: Either, request: Request
+    lat: float, lng: float, minutes: Annotated[float, Query(ge=1)], _: Either, request: Request
 ) -> Body:
     """The area that a car reaches from a place within so many minutes, at most `isochrone_minutes`."""
     most = edge_of(request).settings.web.isochrone_minutes
