@@ -212,8 +212,8 @@ def route_question(ask: RouteAsk, at: float) -> dict[str, Any]:
 def isochrone_question(ask: IsochroneAsk, at: float) -> dict[str, Any]:
     """The `isochrone` request of a place; `at` is the wall's time in seconds.
 
-    Only a date that moves on is taken. So that the speeds fade least, it is now when half of the time is driven; for the
-    share of the tiles' own speeds that is left in them, less time is asked for.
+    Only a date that moves on is taken. So that the speeds fade least, it is now when half of the time is driven; less
+    time is asked for by the share of the tiles' own speeds that gets into them.
     """
     faded = min(1.0, ask.minutes / 4 / _FADE_MINUTES)
     minutes = ask.minutes / (1 - faded + faded * max(1.0, ask.slowdown))
