@@ -117,7 +117,7 @@ class _Connector:
         self.queues = SqlQueues(stores.databases.trips)
         self.times = SqlTraffic(stores.databases.trips)
         kept = SqlClosures(stores.databases.trips), self.times
-        self.roads = RoadDesk(city, kept, stores.ids, stores.clock, settings)
+        self.roads = RoadDesk(city, kept, stores.ids, stores.clock, settings, stores.speeds)
         self.live = LiveDrivers()
         self.segments = segment_desk(stores.databases.trips, self.live, stores.wall, settings.segments)
         stores.redis.on_loss(self.live.tell_again)
@@ -265,7 +265,7 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         rides=edge.Rides(ride_desk, riders, stores.redis.check),
         trips=edge.Trips(trip_desk, made.history, stores.archives.trails),
         cabs=made.cabs,
-        city=edge.CityMap(city),
+        city=edge.CityMap(city, stores.routes),
         tracks=edge.Tracks(stores.archives.trails, stores.clock, settings),
         fleet=edge.Fleet(stores.supply, ride_desk, made.board, made.segments, made.zones),
         zones=made.zones,

@@ -24,6 +24,7 @@ from location.adapters.kafka import KafkaPositions
 from location.adapters.redis import RedisSupply
 from location.ports import PositionStream, SupplyStore
 from maps.cities import City
+from maps.livespeeds import LiveSpeeds
 from maps.routes import RouteWorkers
 from runtime.auth import Tickets, Tokens
 from runtime.bus import MemoryBus
@@ -54,6 +55,7 @@ class Stores:
     keeper: RedisKeeper | None  # of an embedded Redis
     supply: SupplyStore
     routes: RouteWorkers
+    speeds: LiveSpeeds | None  # that they go by; None for a city without tiles
     bus: Bus
     relay: Relay
     owner: str  # of leases: the name of this process
@@ -89,7 +91,11 @@ async def open_stores(start: Start, tokens: Tokens, stack: contextlib.AsyncExitS
     stack.push_async_callback(databases.close)
     await upgrade(databases)
     archives = await open_archives(start.data, settings, start.clock, stack)
-    routes = RouteWorkers(start.city.valhalla_config, settings.maps, settings.runtime.route_workers)
+    speeds = None
+    if start.city.valhalla_config is not None:
+        speeds = LiveSpeeds(start.city.pack_dir, start.city.roads)
+        stack.callback(speeds.close)
+    routes = RouteWorkers(start.city.valhalla_config, settings.maps, settings.runtime.route_workers, speeds)
     stack.push_async_callback(routes.aclose)
     http = await stack.enter_async_context(httpx.AsyncClient())
     owner = ids.new("relay") if settings.sql.url else _ONLY_OWNER
@@ -104,6 +110,7 @@ async def open_stores(start: Start, tokens: Tokens, stack: contextlib.AsyncExitS
         keeper=keeper,
         supply=RedisSupply(client),
         routes=routes,
+        speeds=speeds,
         bus=bus,
         owner=owner,
         relay=Relay(Lease(databases.trips, "relay", owner), bus, start.clock, settings.runtime, random.Random()),

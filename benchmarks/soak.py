@@ -252,11 +252,8 @@ async def _renew_roads(http: Http, place: LatLng) -> None:
     """Close a street and open it again: every process takes its second set of labels, once, before memory is judged."""
     lng, lat, half = place.lng, place.lat, 1e-4
     ring = [[lng + half * x, lat + half * y] for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1))]
-    feature = {
-        "type": "Feature",
-        "properties": {"name": "soak"},
-        "geometry": {"type": "Polygon", "coordinates": [ring]},
-    }
+    area = {"type": "Polygon", "coordinates": [ring]}
+    feature = {"type": "Feature", "properties": {"name": "renewed"}, "geometry": area}
     closed = await http.call("POST", "/v1/roads/closures", body=feature)
     if not closed.ok:
         raise CannotRun(f"a street cannot be closed: {closed}")

@@ -16,6 +16,7 @@ from core.geo import BoolArray, FloatArray, LatLng
 from maps.cityinfo import CityInfo, info_of
 from maps.csvroads import CsvTables, read_tables
 from maps.eta import EtaIndex
+from maps.livespeeds import SPEEDS_FILE
 from maps.packs import (
     FORMAT,
     PART_FILES,
@@ -181,7 +182,9 @@ def _valhalla_version(version: Path) -> str:
 def _manifest(ask: CityBuild, source_sha256: str, version: Path, drivable: Drivable) -> Manifest:
     valhalla_version = _valhalla_version(version)
     graph, turns = drivable.roads, drivable.turns
-    further = [name for name in (NUMBERS_FILE, ZONES_FILE, TILES_FILE, CONFIG_FILE) if (version / name).exists()]
+    further = [
+        name for name in (NUMBERS_FILE, ZONES_FILE, TILES_FILE, SPEEDS_FILE, CONFIG_FILE) if (version / name).exists()
+    ]
     print_of = hashlib.sha256(f"{FORMAT} {source_sha256} {valhalla_version}".encode())
     for array in (
         graph.tail,

@@ -1,7 +1,13 @@
-"""Map matching and routes as questions to Valhalla and what its answers mean. Pure: no process, no I/O."""
+"""Map matching, routes and isochrones as questions to Valhalla and what its answers mean. Pure: no process, no I/O.
+
+Routes and isochrones weigh roads as the EtaIndex does, by time alone: Valhalla's penalties are switched off, and the
+live speeds are used, which takes a date. With one that stands still at now they hold all along the way; without a date
+they are ignored, closures too, and with one that moves on they fade within an hour before and after now.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal
@@ -20,6 +26,27 @@ _TRACED = (
 )
 
 
+_DEPARTS, _STANDS = 1, 3  # types of a date
+_FADE_MINUTES = 60.0  # from now, before and after, until nothing is left of a live speed
+_NO_PENALTIES = {
+    **dict.fromkeys(
+        (
+            *("maneuver_penalty", "service_penalty", "destination_only_penalty", "gate_penalty"),
+            *("private_access_penalty", "toll_booth_penalty", "country_crossing_penalty", "use_distance"),
+        ),
+        0,
+    ),
+    **dict.fromkeys(
+        (
+            *("service_factor", "alley_factor", "use_highways", "use_tolls", "use_ferry", "use_tracks"),
+            "use_living_streets",
+        ),
+        1,
+    ),
+    "disable_hierarchy_pruning": True,
+}
+
+
 class MatchAsk(msgspec.Struct, frozen=True, tag="match"):
     """A trail to match: degrees and seconds of its pings, in order of time; lists of one length."""
 
@@ -29,10 +56,19 @@ class MatchAsk(msgspec.Struct, frozen=True, tag="match"):
 
 
 class RouteAsk(msgspec.Struct, frozen=True, tag="route"):
-    """A route to find."""
+    """A route to find; with what to tell the driver where `manoeuvres` is set."""
 
     start: LatLng
     end: LatLng
+    manoeuvres: bool = False
+
+
+class IsochroneAsk(msgspec.Struct, frozen=True, tag="isochrone"):
+    """How far cars get from a place within so many minutes, where roads take so many times their free-flow time."""
+
+    start: LatLng
+    minutes: float
+    slowdown: float = 1.0
 
 
 class Matched(msgspec.Struct, frozen=True, tag="matched"):
@@ -66,12 +102,34 @@ class Traced(msgspec.Struct, frozen=True, tag="traced"):
     places: list[tuple[int, float] | None]
 
 
+class Manoeuvre(msgspec.Struct, frozen=True):
+    """What a driver does next, in words, and the way from there to the next one.
+
+    `at` is the place in the route's shape where it begins; `streets` are named as on the signs, none where the road has
+    no name.
+    """
+
+    instruction: str
+    kind: int
+    streets: list[str]
+    distance_m: float
+    duration_s: float
+    at: int
+
+
 class Route(msgspec.Struct, frozen=True, tag="route"):
-    """The way Valhalla would drive, with its costs of turns."""
+    """The way Valhalla would drive, with its costs of turns; no manoeuvres where they were not asked for."""
 
     distance_m: float
     duration_s: float
     shape: list[LatLng]
+    manoeuvres: list[Manoeuvre] = []
+
+
+class Isochrone(msgspec.Struct, frozen=True, tag="isochrone"):
+    """An area as the coordinates of a GeoJSON MultiPolygon: polygons of rings of (lng, lat)."""
+
+    coordinates: list[list[list[tuple[float, float]]]]
 
 
 def match_question(ask: MatchAsk, settings: MapSettings) -> dict[str, Any]:
@@ -142,21 +200,70 @@ def raw_match(ask: MatchAsk) -> Matched:
     return Matched(sum(haversine_m(a, b) for a, b in pairwise(shape)), _without_repeats(shape), "raw")
 
 
-def route_question(ask: RouteAsk) -> dict[str, Any]:
-    """The `route` request between two points."""
+def route_question(ask: RouteAsk, at: float) -> dict[str, Any]:
+    """The `route` request between two points; `at` is the wall's time in seconds."""
     return {
         "locations": [{"lat": point.lat, "lon": point.lng} for point in (ask.start, ask.end)],
-        "costing": "auto",
-        "directions_type": "none",
+        "directions_type": "instructions" if ask.manoeuvres else "none",
         "units": "kilometers",
+    } | _by_time(at, _STANDS)
+
+
+def isochrone_question(ask: IsochroneAsk, at: float) -> dict[str, Any]:
+    """The `isochrone` request of a place; `at` is the wall's time in seconds.
+
+    Only a date that moves on is taken. So that the speeds fade least, it is now when half of the time is driven; less
+    time is asked for by the share of the tiles' own speeds that gets into them.
+    """
+    faded = min(1.0, ask.minutes / 4 / _FADE_MINUTES)
+    minutes = ask.minutes / (1 - faded + faded * max(1.0, ask.slowdown))
+    return {
+        "locations": [{"lat": ask.start.lat, "lon": ask.start.lng}],
+        "contours": [{"time": round(minutes, 2)}],
+        "polygons": True,
+    } | _by_time(at - minutes * 60 / 2, _DEPARTS)
+
+
+def _by_time(at: float, kind: int) -> dict[str, Any]:
+    """Roads weighed by their times in force; tiles without time zones have UTC."""
+    return {
+        "costing": "auto",
+        "costing_options": {"auto": _NO_PENALTIES},
+        "date_time": {"type": kind, "value": time.strftime("%Y-%m-%dT%H:%M", time.gmtime(at))},
     }
 
 
 def read_route(answer: dict[str, Any]) -> Route:
     """What a `route` answer says."""
     trip = answer["trip"]
-    shape = [point for leg in trip["legs"] for point in decode_shape(leg["shape"])]
-    return Route(1000.0 * float(trip["summary"]["length"]), float(trip["summary"]["time"]), _without_repeats(shape))
+    shape, manoeuvres = list[LatLng](), list[Manoeuvre]()
+    for leg in trip["legs"]:
+        manoeuvres += [
+            Manoeuvre(
+                instruction=each["instruction"],
+                kind=each["type"],
+                streets=each.get("street_names", []),
+                distance_m=1000.0 * each["length"],
+                duration_s=each["time"],
+                at=len(shape) + each["begin_shape_index"],
+            )
+            for each in leg.get("maneuvers", ())
+        ]
+        shape += decode_shape(leg["shape"])
+    summary = trip["summary"]
+    return Route(1000.0 * float(summary["length"]), float(summary["time"]), shape, manoeuvres)
+
+
+def read_isochrone(answer: dict[str, Any]) -> Isochrone:
+    """What an `isochrone` answer says."""
+    shapes = [feature["geometry"] for feature in answer["features"]]
+    return Isochrone(
+        [
+            polygon
+            for shape in shapes
+            for polygon in (shape["coordinates"] if shape["type"] == "MultiPolygon" else [shape["coordinates"]])
+        ]
+    )
 
 
 def decode_shape(encoded: str) -> list[LatLng]:

@@ -1,7 +1,8 @@
 """City packs on disk: what a pack holds, and how one appears whole or not at all.
 
     HOME/NAME/current              the name of the version in use; replaced in one step, under the lock HOME/.lock
-    HOME/NAME/FINGERPRINT-xxxx/    one version: manifest.json, the parts as PART.npz, tiles.tar, valhalla.json
+    HOME/NAME/FINGERPRINT-xxxx/    one version: manifest.json, the parts as PART.npz, tiles.tar, traffic.tar,
+                                   valhalla.json
 
 A version is never changed once it has its name, so an engine that runs on it may go on when another one becomes
 current.
@@ -30,7 +31,7 @@ from maps.snap import SnapGrid
 from maps.tree import Tree
 from maps.turns import Turns
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST_FILE = "manifest.json"
 _CURRENT_FILE = "current"
 _BUILDING = ".building-"

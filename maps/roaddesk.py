@@ -17,6 +17,7 @@ from core.ids import Ids
 from maps.cities import City
 from maps.closures import closed_edges, read_closures
 from maps.conditions import State, conditions_of
+from maps.livespeeds import LiveSpeeds, slowest
 from maps.ports import ClosureStore, TrafficStore
 from maps.published import PublishedTimes
 from maps.roads import Int32Array
@@ -29,16 +30,23 @@ _NOTHING = (0, 0)
 
 
 class RoadDesk:
-    """Gives the city's EtaIndex the times in force, and takes operators' closures.
+    """Gives the city's EtaIndex and the route workers' `speeds` the times in force, and takes operators' closures.
 
     `refresh` is called at the start, by a ClosuresChanged event and now and then, as events may be late. Readers of the
     index go on with the old times meanwhile.
     """
 
     def __init__(
-        self, city: City, stores: tuple[ClosureStore, TrafficStore], ids: Ids, clock: Clock, settings: Settings
+        self,
+        city: City,
+        stores: tuple[ClosureStore, TrafficStore],
+        ids: Ids,
+        clock: Clock,
+        settings: Settings,
+        speeds: LiveSpeeds | None = None,
     ) -> None:
         self._city = city
+        self._speeds = speeds
         self._closures, self._traffic = stores
         self._ids = ids
         self._clock = clock
@@ -64,8 +72,13 @@ class RoadDesk:
                 await self._load_closures()
             if versions[1] != self._versions[1]:
                 self._load_times(await self._traffic.published(self._city.name))
-            await asyncio.to_thread(self._city.eta.update, self._seconds())
+            await asyncio.to_thread(self._use, self._seconds())
             self._versions = versions
+
+    def _use(self, seconds: FloatArray) -> None:
+        self._city.eta.update(seconds)
+        if self._speeds is not None:
+            self._speeds.write(seconds)
 
     async def heard(self, _event: Event) -> None:
         """Somebody has changed closures. Raises Unavailable."""
@@ -141,7 +154,7 @@ class RoadDesk:
     def _seconds(self) -> FloatArray:
         seconds = self._city.roads.seconds.copy()
         if self._slowdown is not None:
-            seconds *= self._slowdown
+            seconds = np.minimum(seconds * self._slowdown, slowest(self._city.roads))
         for edges in self._closed.values():
             seconds[edges] = np.inf
         return seconds

@@ -1,4 +1,4 @@
-"""Map matching and routes by Valhalla in child processes, from asyncio."""
+"""Map matching, routes and isochrones by Valhalla in child processes, from asyncio."""
 
 from __future__ import annotations
 
@@ -13,24 +13,44 @@ import numpy as np
 
 from core.errors import InvalidInput, Unavailable
 from core.geo import FloatArray, LatLng
-from maps.matching import Grade, MatchAsk, Matched, Route, RouteAsk, TraceAsk, Traced, raw_match
+from maps.livespeeds import LiveSpeeds
+from maps.matching import (
+    Grade,
+    Isochrone,
+    IsochroneAsk,
+    MatchAsk,
+    Matched,
+    Route,
+    RouteAsk,
+    TraceAsk,
+    Traced,
+    raw_match,
+)
 from maps.paths import NoRoute
-from maps.route_worker import LENGTH_BYTES, Answer, Question, frame
+from maps.route_worker import LENGTH_BYTES, Answer, Ask, Question, frame
 from runtime.settings import MapSettings
 
-__all__ = ["Grade", "Matched", "Route", "RouteWorkers"]
+__all__ = ["Grade", "Isochrone", "Matched", "Route", "RouteWorkers"]
 
 
 class RouteWorkers:
     """A pool of Valhalla processes; each answers one question at a time and is replaced when it hangs, dies or bloats.
 
     Processes start with the first question. Close it with aclose, in the event loop that used it. Where a city has no
-    tiles (`config` is None) there are no workers: trails stay raw, and routes are refused with no_tiles.
+    tiles (`config` is None) there are no workers: trails stay raw, and routes are refused with no_tiles. Routes and
+    isochrones go by the live `speeds`, which must outlive the workers; without them by the tiles' own.
     """
 
-    def __init__(self, config: Path | None, settings: MapSettings | None = None, workers: int = 1) -> None:
+    def __init__(
+        self,
+        config: Path | None,
+        settings: MapSettings | None = None,
+        workers: int = 1,
+        speeds: LiveSpeeds | None = None,
+    ) -> None:
         self._settings = settings or MapSettings()
-        self._workers = [] if config is None else [_Worker(config, self._settings) for _ in range(workers)]
+        self._speeds, archive = speeds, str(speeds.path) if speeds else ""
+        self._workers = [] if config is None else [_Worker(config, archive, self._settings) for _ in range(workers)]
         self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
         for worker in self._workers:
             self._idle.put_nowait(worker)
@@ -60,17 +80,31 @@ class RouteWorkers:
         assert answer.result is None or isinstance(answer.result, Traced)
         return answer.result
 
-    async def route(self, start: LatLng, end: LatLng) -> Route:
-        """Valhalla's own route. Raises NoRoute (there is none), InvalidInput (no_tiles), Unavailable (see `match`)."""
-        if not self._workers:
-            raise InvalidInput(
-                "this city was built from CSV tables, without Valhalla: it has no routes", code="no_tiles"
-            )
-        answer = await self._ask(RouteAsk(start, end))
+    async def route(self, start: LatLng, end: LatLng, *, manoeuvres: bool = False) -> Route:
+        """The fastest way by the speeds in force, by Valhalla's own reckoning.
+
+        Raises NoRoute (there is none), InvalidInput (no_tiles), Unavailable (see `match`).
+        """
+        answer = await self._asked(RouteAsk(start, end, manoeuvres))
         if answer.refused is not None:
             raise NoRoute(answer.refused)
         assert isinstance(answer.result, Route)
         return answer.result
+
+    async def isochrone(self, start: LatLng, minutes: float) -> Isochrone:
+        """The area that cars reach within so many minutes from a place. Raises as `route`."""
+        answer = await self._asked(IsochroneAsk(start, minutes, self._speeds.slowdown if self._speeds else 1.0))
+        if answer.refused is not None:
+            raise NoRoute(answer.refused)
+        assert isinstance(answer.result, Isochrone)
+        return answer.result
+
+    async def _asked(self, ask: RouteAsk | IsochroneAsk) -> Answer:
+        if not self._workers:
+            raise InvalidInput(
+                "this city was built from CSV tables, without Valhalla: it has no routes", code="no_tiles"
+            )
+        return await self._ask(ask)
 
     def pids(self) -> list[int]:
         """Process ids of the workers that are running now."""
@@ -82,14 +116,17 @@ class RouteWorkers:
         for worker in self._workers:
             await worker.stop()
 
-    async def _ask(self, ask: MatchAsk | RouteAsk | TraceAsk) -> Answer:
+    async def _ask(self, ask: Ask) -> Answer:
         if self._closed:
             raise Unavailable("the route workers are closed", code="routes_closed")
         if self._waiting >= self._settings.route_queue:
             raise Unavailable("too many questions wait for a route worker", code="routes_busy")
         self._waiting += 1
         try:
-            worker = await self._idle.get()
+            async with asyncio.timeout(self._settings.route_wait_s):
+                worker = await self._idle.get()
+        except TimeoutError:
+            raise Unavailable("all route workers are busy", code="routes_busy") from None
         finally:
             self._waiting -= 1
         try:
@@ -119,12 +156,13 @@ def _trail(lat: FloatArray, lng: FloatArray, at_s: FloatArray) -> tuple[list[flo
 class _Worker:
     """One child process; `process` is None while there is none."""
 
-    def __init__(self, config: Path, settings: MapSettings) -> None:
+    def __init__(self, config: Path, speeds: str, settings: MapSettings) -> None:
         self._command = [
             sys.executable,
             "-m",
             "maps.route_worker",
             str(config),
+            speeds,
             msgspec.json.encode(settings).decode(),
         ]
         self._settings = settings

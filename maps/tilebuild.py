@@ -15,6 +15,7 @@ from threading import Timer
 from typing import Any
 
 from core.errors import BadFile, Unavailable
+from maps.livespeeds import SPEEDS_FILE, pack_speeds
 
 Progress = Callable[[str, float], None]  # the stage in words, and the share of the whole that is done, 0..1
 
@@ -110,13 +111,16 @@ def default_config(tiles: Path) -> dict[str, Any]:
     # there is no database of countries: with it named all the same, every road would be driven on the left
     config["mjolnir"]["data_processing"]["use_admin_db"] = False
     config["service_limits"]["trace"]["max_distance"] = _MAX_TRAIL_M
+    # without it a search leaves the small streets alone far from its ends, and misses the fastest way
+    config["service_limits"]["max_distance_disable_hierarchy_culling"] = _MAX_TRAIL_M
     return config
 
 
 def pack_tiles(tiles: Path, folder: Path) -> None:
-    """Put the tiles into one archive in `folder`, with a configuration that names it by its bare file name.
+    """Put the tiles into one archive in `folder`, beside it one for live speeds, and a configuration.
 
-    Readers resolve that name against the configuration's own folder, so that the two may be moved together.
+    It names the tiles by their bare file name. Readers resolve that name against the configuration's own folder, so
+    that the two may be moved together.
     """
     with tarfile.open(folder / TILES_FILE, "w", format=tarfile.USTAR_FORMAT) as archive:
         for path in sorted(tiles.rglob("*.gph")):
@@ -124,6 +128,7 @@ def pack_tiles(tiles: Path, folder: Path) -> None:
             entry.size = path.stat().st_size
             with path.open("rb") as tile:
                 archive.addfile(entry, tile)
+    pack_speeds(folder / TILES_FILE, folder / SPEEDS_FILE)
     config = default_config(tiles)
     config["mjolnir"]["tile_dir"] = ""
     config["mjolnir"]["tile_extract"] = TILES_FILE

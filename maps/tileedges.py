@@ -22,7 +22,8 @@ class Edges:
 
     `tail` and `head` are rows of nodes, of which a junction has one on each level of the hierarchy. `local` is an
     edge's place among the edges that leave its tail, on all levels, and `opposite_local` its opposite's place at the
-    head; bit k of `banned` forbids to go on along the edge whose place at the head is k.
+    head; bit k of `banned` forbids to go on along the edge whose place at the head is k. `private` roads are for those
+    alone who go there.
     """
 
     graph_id: Int64Array
@@ -36,6 +37,7 @@ class Edges:
     road_class: UInt8Array
     use: Int64Array
     toll: BoolArray
+    private: BoolArray
     banned: Int64Array
     local: Int64Array
     opposite_local: Int64Array
@@ -72,6 +74,7 @@ def join(tiles: list[Tile]) -> tuple[Edges, Words]:
         road_class=bits(words[2], 54, 3).astype(np.uint8),
         use=bits(words[2], 40, 6),
         toll=bits(words[2], 60, 1) == 1,
+        private=bits(words[1], 62, 1) == 1,
         banned=bits(words[0], 46, 8),
         local=bits(words[5], 32, 7),
         opposite_local=bits(words[5], 39, 7),

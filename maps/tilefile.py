@@ -43,6 +43,12 @@ def bits(words: Words, shift: int, width: int) -> Int64Array:
     return np.asarray((words >> np.uint64(shift)) & np.uint64((1 << width) - 1)).astype(np.int64)
 
 
+def edge_count_of(header: bytes) -> tuple[int, int]:
+    """A tile's key, and how many edges it has, from the first 48 bytes of it."""
+    words = np.frombuffer(header, dtype="<u8")
+    return int(bits(words[:1], 0, TILE_BITS)[0]), int(bits(words[5:6], 21, 21)[0])
+
+
 def read_tile(path: Path) -> Tile:
     """One tile's records. Raises BadFile when it is cut off."""
     raw = np.fromfile(path, dtype=np.uint8)

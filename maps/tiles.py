@@ -14,7 +14,7 @@ from maps.roads import NO_EDGE, Int64Array, RoadGraph
 from maps.tileedges import Edges, join, junctions
 from maps.tilefile import Tile, banned_ways, read_tile
 from maps.tileturns import turn_pairs, turn_seconds
-from maps.turns import Turns, connected_edges, forbid, renumbered
+from maps.turns import Turns, connected_edges, forbid, not_through, renumbered
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,8 @@ def read_tiles(tile_dir: Path) -> Drivable:
     kept = np.flatnonzero(inside)
     kept = kept[np.lexsort((edges.graph_id[rows[kept]], junction[edges.tail[rows[kept]]]))]
     roads = _graph(tiles, edges, rows[kept], junction)
-    return Drivable(roads, renumbered(turns, kept), len(reached) / len(used))
+    turns = not_through(renumbered(turns, kept), edges.private[rows[kept]])
+    return Drivable(roads, turns, len(reached) / len(used))
 
 
 def _ways_of(ways: list[list[int]], rows: Int64Array, edge_count: int) -> list[list[int]]:

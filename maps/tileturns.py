@@ -1,6 +1,7 @@
 """Which turns Valhalla's tiles allow, and the time that Valhalla counts for each.
 
-Honoured: turn restrictions, barriers at junctions, no u-turn where a car can go on. Timed: the angle, the traffic
+Honoured: turn restrictions, barriers at junctions, no u-turn where a car can go on; that private roads are no way
+through is added by `maps/tiles.py`. Timed: the angle, the traffic
 light, u-turns, gates, toll booths, ferries and borders, as Valhalla's car costing does (sif: autocost.cc,
 dynamiccost.h, osrm_car_duration.h). Its penalties, which sway its choice of a way but cost no time, are left out.
 """

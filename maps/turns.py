@@ -18,8 +18,9 @@ from maps.roads import NO_EDGE, Int32Array, Int64Array, RoadGraph
 class Turns:
     """The allowed turns of a road graph, from state to state.
 
-    State e below the number of edges is a car on edge e. A further state is a car on an edge, too, but one that came
-    along the beginning of a forbidden way and may not finish it; `edge` names each state's edge, shape (states,).
+    State e below the number of edges is a car on edge e. A further state is a car on an edge, too, but one that may not
+    do all that others may: it came along the beginning of a forbidden way and may not finish it, or onto a private road
+    from a public one and may not leave for another. `edge` names each state's edge, shape (states,).
     Turn i leads from state `before[i]` to state `after[i]` and takes `ms[i]` milliseconds; shape (turns,), sorted by
     `before`.
     """
@@ -95,10 +96,39 @@ def forbid(turns: Turns, ways: Sequence[Sequence[int]]) -> Turns:
     )
 
 
-def connected_edges(turns: Turns) -> BoolArray:
-    """The edges of the largest part in which every edge can be reached from every other, shape (edges,)."""
+def not_through(turns: Turns, private: BoolArray) -> Turns:
+    """The same where nobody drives through private roads: only the ends of a way may lie on them, one or both.
+
+    `private` has shape (edges,). Takes a graph in which every edge can be reached from every other, and leaves it so.
+    Public roads that only private ones lead to are taken for private; where less than half of all edges are public
+    then, nothing is changed.
+    """
+    public = ~private & connected_edges(turns, ~private)
+    if 2 * public.sum() < len(private):
+        return turns
+    closed = np.flatnonzero(~public[turns.edge])  # states that have a twin, which has come from a public road
+    twin = np.full(len(turns.edge), NO_EDGE, dtype=np.int32)
+    twin[closed] = len(turns.edge) + np.arange(len(closed))
+    from_public, to_public = public[turns.edge[turns.before]], public[turns.edge[turns.after]]
+    inside = ~from_public & ~to_public
+    before = np.concatenate([turns.before, twin[turns.before[inside]]])
+    after = np.concatenate(
+        [np.where(from_public & ~to_public, twin[turns.after], turns.after), twin[turns.after[inside]]]
+    )
+    order = np.lexsort((after, before))
+    edge = np.concatenate([turns.edge, turns.edge[closed]])
+    return Turns(edge, before[order], after[order], np.concatenate([turns.ms, turns.ms[inside]])[order])
+
+
+def connected_edges(turns: Turns, among: BoolArray | None = None) -> BoolArray:
+    """The edges of the largest part in which every edge can be reached from every other, shape (edges,).
+
+    Only edges `among` are driven, shape (edges,); all where it is None.
+    """
     states = len(turns.edge)
-    links = sparse.csr_matrix((np.ones(len(turns.before)), (turns.before, turns.after)), shape=(states, states))
+    driven = np.ones(states, dtype=np.bool_) if among is None else among[turns.edge]
+    use = driven[turns.before] & driven[turns.after]
+    links = sparse.csr_matrix((np.ones(use.sum()), (turns.before[use], turns.after[use])), shape=(states, states))
     _, part = connected_components(links, directed=True, connection="strong")
     largest = np.bincount(part).argmax()
     edges = np.zeros(int(turns.edge.max()) + 1, dtype=np.bool_)

@@ -38,6 +38,7 @@ TITLES: Mapping[int, str] = {
     429: "Too many requests",
     500: "Internal error",
     503: "Unavailable",
+    504: "Timed out",
 }
 
 _STATUS_OF_CLASS: tuple[tuple[type[HexcabError], int], ...] = (
@@ -54,6 +55,7 @@ _STATUS_OF_CODE = {
     "invalid_idempotency_key": 400,
     "body_too_large": 413,
     "unsupported_media_type": 415,
+    "routes_late": 504,
 }
 
 

@@ -141,6 +141,7 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_watchers: int = 20_000
     matrix_places: int = 500  # sources, and targets, of one matrix
     matrix_pairs: int = 10_000  # of them
+    isochrone_minutes: float = 60.0  # that one may be asked for
     trip_every_s: float = 2.0  # between `trip` messages with the driver's position
     trip_gap_s: float = 0.5  # wall time: and never closer than this, however fast the clock runs
     recent_request_s: float = 600.0  # how long a rider who comes back hears of a search that ended meanwhile
@@ -162,6 +163,7 @@ class MapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     route_timeout_s: float = 10.0  # one question; a worker that takes longer is replaced
     route_start_timeout_s: float = 30.0
     route_queue: int = 256  # questions waiting for a worker; more are refused
+    route_wait_s: float = 30.0  # that one waits for a worker
     route_worker_rss_mb: int = 1_500  # a worker that grew beyond this is replaced between questions
     route_answer_bytes: int = 16_777_216
     match_points: int = 8_000  # a longer trail is thinned before it is matched

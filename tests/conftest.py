@@ -28,7 +28,7 @@ pytest_plugins = ["tests.servers.fixtures"]
 
 _DECIDE_A_PACK = (
     *("tilebuild.py", "tilefile.py", "tileedges.py", "tileturns.py", "edgeinfo.py", "tiles.py", "roads.py", "turns.py"),
-    *("dissection.py", "tree.py", "snap.py", "packs.py"),
+    *("dissection.py", "tree.py", "snap.py", "packs.py", "livespeeds.py"),
 )  # of the maps room
 
 

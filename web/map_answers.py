@@ -85,10 +85,42 @@ class RouteStep(BaseModel):
     duration_s: float
 
 
+class ManoeuvreAnswer(BaseModel):
+    """What a driver does next, in English, and the way from there to the next one.
+
+    `at` numbers the position in the geometry where it begins; `kind` is Valhalla's number of the type of manoeuvre.
+    """
+
+    instruction: str
+    kind: int
+    streets: list[str]
+    distance_m: float
+    duration_s: float
+    at: int
+
+
 class RouteAnswer(BaseModel):
-    """The fastest way, from where the start meets the road to where the end does; GeoJSON geometry."""
+    """The fastest way, from where the start meets the road to where the end does; GeoJSON geometry.
+
+    `manoeuvres` is empty where they were not asked for.
+    """
 
     distance_m: float
     duration_s: float
     geometry: dict[str, Any]
     steps: list[RouteStep]
+    manoeuvres: list[ManoeuvreAnswer] = []
+
+
+class IsochroneProperties(BaseModel):
+    """Of which time an isochrone is."""
+
+    minutes: float
+
+
+class IsochroneAnswer(BaseModel):
+    """The area that a car reaches in time, as a GeoJSON feature with a MultiPolygon."""
+
+    type: Literal["Feature"]
+    properties: IsochroneProperties
+    geometry: dict[str, Any]

@@ -41,8 +41,18 @@ class CityMap(Protocol):
         """Every way from n sources to m targets; a Body as MatrixAnswer."""
         ...
 
-    async def route(self, origin: LatLng, to: LatLng) -> Body:
-        """The way itself; a Body as RouteAnswer. Raises InvalidInput (not_on_road, no_route)."""
+    async def route(self, origin: LatLng, to: LatLng, *, manoeuvres: bool) -> Body:
+        """The way itself; a Body as RouteAnswer.
+
+        Raises InvalidInput (not_on_road, no_route); with manoeuvres also no_tiles, and Unavailable.
+        """
+        ...
+
+    async def isochrone(self, start: LatLng, minutes: float) -> Body:
+        """What a car reaches in time; a Body as IsochroneAnswer.
+
+        Raises InvalidInput (not_on_road, no_route, no_tiles), Unavailable.
+        """
         ...
 
     def roads(self) -> Body:

@@ -8,11 +8,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from core.errors import FieldError, InvalidInput
+from core.geo import LatLng
 from web.asks import MatrixAsk, place_of
 from web.auth import Either
 from web.edge import edge_of, engine_of
 from web.errors import responses
-from web.map_answers import EtaAnswer, MatrixAnswer, RouteAnswer
+from web.map_answers import EtaAnswer, IsochroneAnswer, MatrixAnswer, RouteAnswer
 from web.ports import Body
 from web.roadmap import RoadMap
 from web.route import StrictRoute
@@ -48,15 +49,33 @@ async def matrix(ask: MatrixAsk, _: Either, request: Request) -> Body:
     return await engine_of(request).city.matrix(sources, targets)
 
 
-@router.get("/routes", responses=responses(401, 403, 422), response_model=RouteAnswer)
+@router.get("/routes", responses=responses(401, 403, 422, 503, 504), response_model=RouteAnswer)
 async def route(
     origin: Annotated[str, Query(alias="from", max_length=60, examples=["57.7041,11.9697"])],
     to: Annotated[str, Query(max_length=60)],
     _: Either,
     request: Request,
+    manoeuvres: bool = False,
 ) -> Body:
-    """The fastest way between two places, each `lat,lng`: its line, and the streets that it takes in order."""
-    return await engine_of(request).city.route(place_of(origin, "from"), place_of(to, "to"))
+    """The fastest way between two places, each `lat,lng`: its line, and the streets that it takes in order.
+
+    With `manoeuvres` also what the driver has to do where; the way and its times are then Valhalla's, by the same times
+    of the roads.
+    """
+    city = engine_of(request).city
+    return await city.route(place_of(origin, "from"), place_of(to, "to"), manoeuvres=manoeuvres)
+
+
+@router.get("/isochrone", responses=responses(401, 403, 422, 503, 504), response_model=IsochroneAnswer)
+async def isochrone(
+    lat: float, lng: float, minutes: Annotated[float, Query(ge=1)], _: Either, request: Request
+) -> Body:
+    """The area that a car reaches from a place within so many minutes, at most `isochrone_minutes`."""
+    most = edge_of(request).settings.web.isochrone_minutes
+    if minutes > most:
+        detail = f"must be at most {most:g}"
+        raise InvalidInput(f"minutes {detail}", code="isochrone_too_large", errors=(FieldError("minutes", detail),))
+    return await engine_of(request).city.isochrone(LatLng.checked(lat, lng, "lat"), minutes)
 
 
 def _too_many(field: str, detail: str) -> InvalidInput:

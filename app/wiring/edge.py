@@ -11,7 +11,7 @@ import numpy as np
 from accounts.model import RiderClass
 from accounts.service import RiderDesk
 from app.wiring.board import Board
-from app.wiring.ways import matrix_body, route_body
+from app.wiring.ways import guided_body, isochrone_body, matrix_body, route_body
 from core.clock import Clock, rfc3339
 from core.errors import NotFound
 from core.events import Party
@@ -21,6 +21,7 @@ from dispatch.service import RideDesk
 from dispatch.views import request_body
 from location.ports import SupplyStore, TrailLog
 from maps.cities import City
+from maps.routes import RouteWorkers
 from maps.segmentdesk import SegmentDesk
 from maps.segments import parse
 from maps.zonedesk import ZoneDesk
@@ -151,8 +152,8 @@ class Quotes:
 class CityMap:
     """web's CityMap."""
 
-    def __init__(self, city: City) -> None:
-        self._city = city
+    def __init__(self, city: City, routes: RouteWorkers) -> None:
+        self._city, self._routes = city, routes
 
     @property
     def name(self) -> str:
@@ -174,8 +175,16 @@ class CityMap:
     async def matrix(self, sources: Sequence[LatLng], targets: Sequence[LatLng]) -> Body:
         return await asyncio.to_thread(matrix_body, self._city.eta, sources, targets)
 
-    async def route(self, origin: LatLng, to: LatLng) -> Body:
-        return await asyncio.to_thread(route_body, self._city.paths, origin, to)
+    async def route(self, origin: LatLng, to: LatLng, *, manoeuvres: bool) -> Body:
+        if not manoeuvres:
+            return await asyncio.to_thread(route_body, self._city.paths, origin, to)
+        for place in (origin, to):
+            self._city.eta.snap_one(place)  # raises not_on_road
+        return guided_body(await self._routes.route(origin, to, manoeuvres=True))
+
+    async def isochrone(self, start: LatLng, minutes: float) -> Body:
+        self._city.eta.snap_one(start)  # raises not_on_road
+        return isochrone_body(await self._routes.isochrone(start, minutes), minutes)
 
     def roads(self) -> Body:
         return self._city.roads.lines_geojson()

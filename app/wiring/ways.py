@@ -11,6 +11,7 @@ from core.geo import FloatArray, LatLng
 from maps.eta import EtaIndex
 from maps.paths import Paths
 from maps.roads import NO_EDGE
+from maps.routes import Isochrone, Route
 from maps.snap import Snaps
 from web.ports import Body
 
@@ -58,6 +59,42 @@ def route_body(paths: Paths, origin: LatLng, to: LatLng) -> Body:
         },
         "steps": steps,
     }
+
+
+def guided_body(route: Route) -> Body:
+    """A way of Valhalla's with its manoeuvres, and its streets as they tell them."""
+    told = [
+        {
+            "instruction": each.instruction,
+            "kind": each.kind,
+            "streets": each.streets,
+            "distance_m": round(each.distance_m, 1),
+            "duration_s": round(each.duration_s, 1),
+            "at": each.at,
+        }
+        for each in route.manoeuvres
+    ]
+    steps = []
+    for name, group in groupby(route.manoeuvres, key=lambda each: each.streets[0] if each.streets else ""):
+        along = list(group)
+        metres = sum(each.distance_m for each in along)
+        if metres > 0:  # the arrival has none
+            seconds = sum(each.duration_s for each in along)
+            steps.append({"name": name, "distance_m": round(metres, 1), "duration_s": round(seconds, 1)})
+    line = [[round(point.lng, 6), round(point.lat, 6)] for point in route.shape]
+    return {
+        "distance_m": round(route.distance_m, 1),
+        "duration_s": round(route.duration_s, 1),
+        "geometry": {"type": "LineString", "coordinates": line},
+        "steps": steps,
+        "manoeuvres": told,
+    }
+
+
+def isochrone_body(area: Isochrone, minutes: float) -> Body:
+    """An area as a GeoJSON feature."""
+    geometry = {"type": "MultiPolygon", "coordinates": area.coordinates}
+    return {"type": "Feature", "properties": {"minutes": minutes}, "geometry": geometry}
 
 
 def _snapped(eta: EtaIndex, places: Sequence[LatLng]) -> Snaps:

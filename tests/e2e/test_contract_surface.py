@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+import shapely
 from jsonschema import Draft202012Validator
 
 from core.geo import LatLng, haversine_m
@@ -75,6 +76,13 @@ async def test_the_map_answers(outside: Outside, places: Places) -> None:
         eta = (await api.get("/v1/eta", params=away)).json()
         assert eta["duration_s"] > 30
         assert eta["distance_m"] > haversine_m(pickup, dropoff)
+        told = (await api.get("/v1/routes", params=away | {"manoeuvres": "true"})).json()
+        assert told["duration_s"] == pytest.approx(eta["duration_s"], rel=0.1)
+        assert told["manoeuvres"][-1]["at"] == len(told["geometry"]["coordinates"]) - 1
+        minutes = eta["duration_s"] / 60 + 2
+        reached = await api.get("/v1/isochrone", params={"lat": pickup.lat, "lng": pickup.lng, "minutes": minutes})
+        area = shapely.from_geojson(json.dumps(reached.json()["geometry"]))
+        assert area.contains(shapely.Point(dropoff.lng, dropoff.lat))
         where = (await api.get("/v1/segments/locate", params={"lat": pickup.lat, "lng": pickup.lng})).json()
         assert (where["resolution"], len(where["neighbours"])) == (8, 6)
         box = f"{pickup.lng - 0.05},{pickup.lat - 0.05},{pickup.lng + 0.05},{pickup.lat + 0.05}"

@@ -153,7 +153,7 @@ def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
             attempt()
 
 
-@pytest.mark.parametrize("file", [*PART_FILES, "tiles.tar", "valhalla.json", "manifest.json"])
+@pytest.mark.parametrize("file", [*PART_FILES, "tiles.tar", "traffic.tar", "valhalla.json", "manifest.json"])
 @pytest.mark.parametrize("damage", ["cut off", "changed", "gone"])
 def test_a_damaged_pack_is_refused_naming_the_file(
     gothenburg_home: Path, tmp_path: Path, file: str, damage: str

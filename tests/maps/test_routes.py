@@ -167,6 +167,23 @@ async def test_more_questions_than_the_queue_holds_are_refused(gothenburg: City)
         assert all(not isinstance(answer, Exception) for answer in answers if answer not in refused)
 
 
+async def test_a_question_waits_for_a_busy_worker_only_so_long(gothenburg: City) -> None:
+    settings = MapSettings(route_timeout_s=5.0, route_wait_s=0.2)
+    async with aclosing(RouteWorkers(gothenburg.valhalla_config, settings)) as workers:
+        ping_trail = trail(drive(gothenburg, 1), 4.0, 1)
+        await workers.match(*ping_trail)
+        (hung,) = workers.pids()
+        os.kill(hung, signal.SIGSTOP)
+        first = asyncio.create_task(workers.match(*ping_trail))
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable, match="busy") as refused:
+            await workers.isochrone(gothenburg.centre, 5)
+        assert refused.value.code == "routes_busy"
+        os.kill(hung, signal.SIGCONT)
+        assert (await first).grade == "matched"
+        assert (await workers.isochrone(gothenburg.centre, 5)).coordinates
+
+
 async def test_a_config_that_is_none_fails_clearly(tmp_path: Path) -> None:
     (tmp_path / "valhalla.json").write_text("{}", "utf-8")
     async with aclosing(RouteWorkers(tmp_path / "valhalla.json")) as workers:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import scipy.sparse as sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse.csgraph import dijkstra
 
 from maps.roads import RoadGraph
-from maps.turns import Turns, connected_edges, forbid, free_turns, meeting, renumbered
+from maps.turns import Turns, connected_edges, forbid, free_turns, meeting, not_through, renumbered
 from tests.maps.graphs import Rules, Street, graph_of, graphs, rules
 
 
@@ -79,3 +81,41 @@ def test_the_connected_part_leads_everywhere_and_keeps_its_rules_when_it_is_renu
     assert (np.diff(part.before) >= 0).all()
     if len(order) > 1:
         assert connected_edges(part).all()
+
+
+@settings(deadline=None)
+@given(st.data(), graphs())
+def test_private_roads_are_ends_of_ways_alone_and_everything_stays_reachable(
+    data: st.DataObject, roads: RoadGraph
+) -> None:
+    turns = data.draw(rules(roads)).turns(roads)
+    part = renumbered(turns, np.flatnonzero(connected_edges(turns)))
+    edges = int(part.edge.max()) + 1
+    private = np.array(data.draw(st.lists(st.booleans(), min_size=edges, max_size=edges)))
+    limited = not_through(part, private)
+    closed = set(limited.edge[len(part.edge) :].tolist())
+    if closed:
+        assert set(np.flatnonzero(private).tolist()) <= closed
+    assert ways_of(limited, 5) == {way for way in ways_of(part, 5) if not passes_through(way, closed)}
+    assert (np.diff(limited.before) >= 0).all()
+    for edge in range(edges):
+        reached, reached_before = (
+            set(each.edge[np.isfinite(dijkstra(links_of(each), indices=edge))].tolist()) for each in (limited, part)
+        )
+        assert reached == reached_before
+
+
+def links_of(turns: Turns) -> sparse.csr_matrix:
+    """The turns as a matrix of states."""
+    ends, states = (turns.before, turns.after), len(turns.edge)
+    return sparse.csr_matrix((np.ones(len(turns.before)), ends), shape=(states, states))
+
+
+def passes_through(way: tuple[int, ...], private: set[int]) -> bool:
+    """Whether it leaves a private road for a public one after it has been on a public one."""
+    been_public = False
+    for before, after in pairwise(way):
+        been_public |= before not in private
+        if been_public and before in private and after not in private:
+            return True
+    return False

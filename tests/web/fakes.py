@@ -249,6 +249,7 @@ class FakeCity:
 
     def __init__(self) -> None:
         self.drawn = 0
+        self.slow = False
         self.streets: Body | None = None
 
     async def eta(self, origin: LatLng, to: LatLng) -> TravelTime:
@@ -262,12 +263,21 @@ class FakeCity:
         rows = [[120.0] * len(targets)] * len(sources)
         return {"durations_s": rows, "distances_m": rows, "off_road": {"sources": [], "targets": []}}
 
-    async def route(self, origin: LatLng, to: LatLng) -> Body:
+    async def route(self, origin: LatLng, to: LatLng, *, manoeuvres: bool) -> Body:
+        if self.slow:
+            raise Unavailable("no route answer within 10 s", code="routes_late")
         if to.lat > 89:
             raise InvalidInput("no road leads from the start to the end", code="no_route")
         line = {"type": "LineString", "coordinates": [[11.95, 57.70], [11.96, 57.705]]}
         step = {"name": "Avenyn", "distance_m": 900.0, "duration_s": 100.0}
-        return {"distance_m": 900.0, "duration_s": 100.0, "geometry": line, "steps": [step]}
+        whole = {"distance_m": 900.0, "duration_s": 100.0}
+        told = whole | {"instruction": "Turn left.", "kind": 15, "streets": ["Avenyn"], "at": 0}
+        return whole | {"geometry": line, "steps": [step], "manoeuvres": [told] if manoeuvres else []}
+
+    async def isochrone(self, start: LatLng, minutes: float) -> Body:
+        square = [[11.9, 57.7], [12.0, 57.7], [12.0, 57.8], [11.9, 57.7]]
+        geometry = {"type": "MultiPolygon", "coordinates": [[square]]}
+        return {"type": "Feature", "properties": {"minutes": minutes}, "geometry": geometry}
 
     def roads(self) -> Body:
         self.drawn += 1

@@ -95,6 +95,7 @@ async def test_openapi_describes_every_call_its_errors_and_its_security(api: htt
         "/v1/eta",
         "/v1/eta/matrix",
         "/v1/routes",
+        "/v1/isochrone",
         "/v1/roads/closures",
         "/v1/roads/closures/{closure_id}",
         "/v1/roads/conditions",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from tests.web.fakes import Fakes
+
 Headers = dict[str, str]
 CLOSURE = {"type": "Feature", "id": "bridge", "properties": {"name": "Bridge"}, "geometry": None}
 
@@ -53,3 +55,25 @@ async def test_a_route_has_its_line_and_its_streets(api: httpx.AsyncClient, ride
     assert found.json()["steps"][0]["name"] == "Avenyn"
     nowhere = await api.get("/v1/routes", params={"from": "57.70,11.97", "to": "89.5,11.98"}, headers=rider)
     assert (nowhere.status_code, nowhere.json()["code"]) == (422, "no_route")
+
+
+async def test_a_route_tells_what_to_do_when_asked(api: httpx.AsyncClient, rider: Headers, fakes: Fakes) -> None:
+    ends = {"from": "57.70,11.97", "to": "57.71,11.98"}
+    assert (await api.get("/v1/routes", params=ends, headers=rider)).json()["manoeuvres"] == []
+    told = await api.get("/v1/routes", params=ends | {"manoeuvres": "true"}, headers=rider)
+    assert told.json()["manoeuvres"][0]["instruction"] == "Turn left."
+    fakes.city.slow = True
+    late = await api.get("/v1/routes", params=ends | {"manoeuvres": "true"}, headers=rider)
+    assert (late.status_code, late.json()["code"]) == (504, "routes_late")
+
+
+async def test_an_isochrone_is_a_feature_and_has_a_limit(api: httpx.AsyncClient, rider: Headers) -> None:
+    ask = {"lat": 57.7, "lng": 11.97, "minutes": 7.5}
+    found = (await api.get("/v1/isochrone", params=ask, headers=rider)).json()
+    assert (found["type"], found["properties"]) == ("Feature", {"minutes": 7.5})
+    assert found["geometry"]["type"] == "MultiPolygon"
+    refused = await api.get("/v1/isochrone", params=ask | {"minutes": 61}, headers=rider)
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "minutes")
+    for bad in ({"minutes": 0}, {"minutes": "nan"}, {"lat": 95}, {"lng": "x"}):
+        assert (await api.get("/v1/isochrone", params=ask | bad, headers=rider)).status_code == 422
+    assert (await api.get("/v1/isochrone", params=ask)).status_code == 401
