@@ -16,6 +16,7 @@ BENCHMARKS = {
     "book": "bookings on PostgreSQL, beside pgbench running their own transaction; and the wait for an offer",
     "eta": "30 drivers to one rider, pairs and new weights on whole cities, beside Valhalla's matrix",
     "ingest": "drivers' pings through the gateway, beside a C floor and a plain FastAPI handler",
+    "match": "thousands of requests matched to drivers at once, beside scipy's sparse solver",
     "nearest": "the ten nearest of 100k and 1M drivers, beside Redis GEOSEARCH and scipy's cKDTree",
     "searches": "1,500 searches while no driver is near: what waiting costs, and how soon a driver is found",
     "soak": "drivers, riders and a fault a minute: is anything lost, does memory grow, how long until an offer",
