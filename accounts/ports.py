@@ -84,7 +84,7 @@ class CodeStore(Protocol):
         ...
 
     async def add(self, row: CodeRow, forget_before: float) -> None:
-        """Keep a code, the only good one of its phone after `void`. Codes made before `forget_before` are forgotten.
+        """Keep a code, the only good one of its phone after `void`; forget some of those made before `forget_before`.
 
         Raises Conflict code_under_way when another was made meanwhile.
         """

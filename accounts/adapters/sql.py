@@ -73,6 +73,7 @@ one_time_codes = sa.Table(
     sa.Index(None, "phone", "made_at"),
 )
 
+_FORGET_AT_ONCE = 50  # old codes with each new one: they cannot pile up, and no sign-in waits for many
 _PHONE_TAKEN = "this phone number already has an account"
 
 
@@ -148,7 +149,10 @@ class SqlCodes:
 
     async def add(self, row: CodeRow, forget_before: float) -> None:
         connection = self._tx.connection
-        await connection.execute(sa.delete(one_time_codes).where(one_time_codes.c.made_at <= forget_before))
+        old = sa.select(one_time_codes.c.code_id).where(one_time_codes.c.made_at <= forget_before)
+        oldest = old.order_by(one_time_codes.c.made_at).limit(_FORGET_AT_ONCE)
+        if found := (await connection.execute(oldest)).scalars().all():
+            await connection.execute(sa.delete(one_time_codes).where(one_time_codes.c.code_id.in_(found)))
         values = {name: getattr(row, name) for name in row.__struct_fields__} | {"good_phone": row.phone}
         with unique(one_time_codes, {"good_phone": Conflict("a code was made meanwhile", code="code_under_way")}):
             await connection.execute(sa.insert(one_time_codes).values(**values))

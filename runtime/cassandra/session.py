@@ -7,9 +7,10 @@ is tried again, and a caller may do so too.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple
 
 from cassandra import OperationTimedOut
@@ -111,7 +112,7 @@ class Cassandra:
         return self._prepared.get(cql) if session is self._prepared_on else None
 
     async def _prepare(self, session: Any, cql: str) -> Any:
-        async with self._preparing:
+        async with self._turn(self._preparing):
             if session is not self._prepared_on:
                 self._prepared, self._prepared_on = {}, session
             if cql not in self._prepared:
@@ -126,19 +127,25 @@ class Cassandra:
                 self._prepared[cql] = prepared
             return self._prepared[cql]
 
-    async def _ask(self, session: Any, statement: Any, page: bytes | None = None) -> ResultSet:
-        """Send a statement once there is a free slot."""
+    @contextlib.asynccontextmanager
+    async def _turn(self, of: asyncio.Lock | asyncio.Semaphore) -> AsyncIterator[None]:
+        """Hold one of a few; only so many wait for one. Raises Unavailable when too many do."""
         if self._waiting >= self._settings.max_waiting:
             raise Unavailable("too many statements wait for Cassandra", code="store_unavailable")
         self._waiting += 1
         try:
-            await self._slots.acquire()
+            await of.acquire()
         finally:
             self._waiting -= 1
         try:
-            return await self._tried(session, statement, page)
+            yield
         finally:
-            self._slots.release()
+            of.release()
+
+    async def _ask(self, session: Any, statement: Any, page: bytes | None = None) -> ResultSet:
+        """Send a statement once there is a free slot."""
+        async with self._turn(self._slots):
+            return await self._tried(session, statement, page)
 
     async def _tried(self, session: Any, statement: Any, page: bytes | None) -> ResultSet:
         """Send it, and again where a server refused or did not finish; within one time limit."""

@@ -26,9 +26,10 @@ _NONE: frozenset[int] = frozenset()
 class Regions:
     """Ownership by the consumer group.
 
-    What the group takes away is ours until the owner has let go of it; only then do we ask for the round in which
-    another process gets it. While Kafka is away everything stays as it was. A process that has reached no Kafka for
-    `alone_after_s` since its start owns everything until it does: no ride may wait for a bus.
+    What the group takes away is ours until the owner has let go of it, or has taken longer than `rebalance_s`; only
+    then do we ask for the round in which another process gets it. Two may search for one ride for as long as such an
+    owner goes on: SQL lets one of them win. While Kafka is away everything stays as it was. A process that has
+    reached no Kafka for `alone_after_s` since its start owns everything until it does: no ride may wait for a bus.
     """
 
     def __init__(self, topic: Topic, owner: Owner, clock: Clock, settings: KafkaSettings) -> None:
