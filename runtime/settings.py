@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from core.errors import BadFile
+from runtime.batch_settings import BatchSettings
 from runtime.cassandra_settings import CassandraSettings
 from runtime.doctor_settings import DoctorSettings
 from runtime.host_settings import HostSettings, Port
@@ -237,6 +238,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     location: LocationSettings = LocationSettings()
     dispatch: DispatchSettings = DispatchSettings()
+    batch: BatchSettings = BatchSettings()
     trips: TripSettings = TripSettings()
     fares: FareSettings = FareSettings()
     web: WebSettings = WebSettings()
@@ -259,6 +261,7 @@ _MAY_BE_ZERO = frozenset(
     {
         *("port", "gateway_port", "host_port", "idle_cap_min", "unknown_acceptance", "service_margin_m"),
         *("seconds_per_idle_minute", "seconds_per_rating_point", "seconds_per_acceptance", "quote_tolerance"),
+        *("left_per_waited_s", "above_open"),
         *("base_minor", "per_km_minor", "per_minute_minor", "minimum_minor"),
     }
 )

@@ -116,27 +116,38 @@ def asking(**fields: object) -> RequestRide:
 
 
 def test_premium_riders_get_the_best_driver_and_others_the_first_to_accept() -> None:
-    assert choose_mode(asking(rider_class="premium")) == "best"
-    assert choose_mode(asking(rider_class="standard")) == "broadcast"
+    assert choose_mode(asking(rider_class="premium"), POLICY) == "best"
+    assert choose_mode(asking(rider_class="standard"), POLICY) == "broadcast"
+
+
+def test_standard_riders_are_matched_together_where_the_city_wants_it_or_many_ask() -> None:
+    everywhere = dataclasses.replace(POLICY, batch_standard=True)
+    assert choose_mode(asking(rider_class="standard"), everywhere) == "batch"
+    assert choose_mode(asking(rider_class="premium"), everywhere) == "best"
+    assert choose_mode(asking(rider_class="standard"), everywhere, in_line=True) == "best"
+    assert choose_mode(asking(rider_class="standard"), POLICY, POLICY.batch_above_open) == "broadcast"
+    assert choose_mode(asking(rider_class="standard"), POLICY, POLICY.batch_above_open + 1) == "batch"
+    assert choose_mode(asking(rider_class="premium"), POLICY, POLICY.batch_above_open + 1) == "best"
 
 
 def test_operators_alone_may_override_the_mode() -> None:
-    assert choose_mode(asking(rider_class="premium", mode="broadcast", by_ops=True)) == "broadcast"
+    for mode in ("best", "broadcast", "batch"):
+        assert choose_mode(asking(rider_class="premium", mode=mode, by_ops=True), POLICY, 10_000) == mode
     with pytest.raises(Forbidden):
-        choose_mode(asking(mode="best"))
+        choose_mode(asking(mode="batch"), POLICY)
     with pytest.raises(InvalidInput):
-        choose_mode(asking(mode="batch", by_ops=True))
+        choose_mode(asking(mode="auction", by_ops=True), POLICY)
 
 
 def test_best_has_one_offer_open_and_broadcast_several() -> None:
-    assert (places("best", POLICY), places("broadcast", POLICY)) == (1, 3)
+    assert (places("best", POLICY), places("broadcast", POLICY), places("batch", POLICY)) == (1, 3, 1)
     assert next_drivers(["a", "b", "c", "d"], 2, {"a", "c"}) == [1, 3]
     assert next_drivers(["a"], 0, set()) == []
 
 
 def test_where_drivers_wait_in_line_they_are_asked_one_after_the_other() -> None:
-    assert choose_mode(asking(rider_class="standard"), in_line=True) == "best"
-    assert choose_mode(asking(mode="broadcast", by_ops=True), in_line=True) == "broadcast"
+    assert choose_mode(asking(rider_class="standard"), POLICY, in_line=True) == "best"
+    assert choose_mode(asking(mode="broadcast", by_ops=True), POLICY, in_line=True) == "broadcast"
 
 
 def test_the_head_of_the_line_is_chosen_though_others_are_nearer() -> None:
