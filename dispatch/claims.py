@@ -72,6 +72,10 @@ class Claims:
                 del self._held[offer.driver_id]
                 self._on_end(offer.driver_id)
 
+    def pass_by(self, driver_id: str) -> None:
+        """The driver cannot take a trip, whatever the supply says: for a moment this process looks at others."""
+        self._held[driver_id] = (_ELSEWHERE, self._clock.now() + self._settings.busy_shown_s)
+
     async def shorten(self, offer: Offer) -> None:
         """The offer was accepted: soon the supply itself says whether the driver is busy."""
         busy_shown_s = self._settings.busy_shown_s

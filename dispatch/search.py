@@ -230,10 +230,11 @@ class Search:
                         change = await settle.accept(uow, offer, offer.made_at, papers)
                 except (Conflict, NotFound) as error:
                     _log.info("the driver cannot take a trip: %s", error.detail, extra={"driver_id": offer.driver_id})
+                    means.lookout.claims.pass_by(offer.driver_id)
                     continue
                 await self._told(change)
             return True
-        return False
+        return request.mode == "batch"  # the next window has somebody else
 
     def _draft(self, request: RideRequest, choice: Choice) -> Offer:
         now = self._means.clock.now()

@@ -212,6 +212,17 @@ async def test_without_asking_the_window_assigns(make_world: MakeWorld) -> None:
     assert [(await world.now(request)).status for request in requests] == ["assigned", "assigned"]
 
 
+async def test_without_asking_a_driver_who_cannot_take_a_trip_is_passed_by_in_the_next_window(
+    make_world: MakeWorld,
+) -> None:
+    world = await batch_world(make_world, auto_accept=True)
+    world.drivers("suspended", "b")
+    world.trips.suspended.add("suspended")
+    request = await world.ask()
+    await world.advance(5)
+    assert await world.by_driver(request) == {"b": "accepted"}
+
+
 async def test_a_driver_who_arrives_is_given_to_who_was_left(make_world: MakeWorld) -> None:
     world = await batch_world(make_world)
     request = await world.ask()
