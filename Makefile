@@ -27,7 +27,7 @@ test:
 	@tools/setup dev
 	@tools/setup services
 	$(MAKE) --no-print-directory check
-	.venv/bin/python -m pytest -m "not slow"
+	.venv/bin/python -m pytest -n 2 -m "not slow"
 	.venv/bin/python -m tests.servers .venv/bin/python -m pytest -m slow
 
 chaos:
@@ -37,7 +37,7 @@ chaos:
 # the unit part alone: no child servers, no cities
 unit:
 	@tools/setup dev
-	.venv/bin/python -m pytest -m "not slow"
+	.venv/bin/python -m pytest -n 2 -m "not slow"
 
 check:
 	@tools/setup dev
