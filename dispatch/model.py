@@ -249,6 +249,8 @@ class Policy:
     fresh_s: float = 30.0
     max_pickup_eta_s: float = 1_200.0
     broadcast_drivers: int = 3
+    wave_s: float = 6.0
+    parallel_offers: int = 6
     enough_candidates: int = 16
     near_m: float = 1_000.0
     max_pickup_m: float = 15_000.0
@@ -273,6 +275,8 @@ class Policy:
             fresh_s,
             max_pickup_eta_s=settings.max_pickup_eta_s,
             broadcast_drivers=settings.broadcast_drivers,
+            wave_s=settings.wave_s,
+            parallel_offers=settings.parallel_offers,
             enough_candidates=settings.enough_candidates,
             near_m=settings.near_m,
             max_pickup_m=settings.max_pickup_m,

@@ -30,9 +30,23 @@ def choose_mode(ask: RequestRide, policy: Policy, open_near: int = 0, in_line: b
     return "batch" if policy.batch_standard or open_near > policy.batch_above_open else "broadcast"
 
 
-def places(mode: Mode, policy: Policy) -> int:
-    """How many open offers a request may have: several at once in broadcast, else one after the other."""
-    return policy.broadcast_drivers if mode == "broadcast" else 1
+def places(mode: Mode, policy: Policy, open_s: float = 0.0) -> int:
+    """How many open offers a request may have: several at once in broadcast, else one after the other.
+
+    A broadcast goes out in waves: as many again join for each `policy.wave_s` that the oldest open offer has been open
+    (`open_s`), up to `policy.parallel_offers`.
+    """
+    if mode != "broadcast":
+        return 1
+    waves = 1 + int(open_s // policy.wave_s)
+    return min(waves * policy.broadcast_drivers, max(policy.parallel_offers, policy.broadcast_drivers))
+
+
+def next_wave_s(mode: Mode, policy: Policy, open_s: float) -> float:
+    """When the next wave is due, in seconds after the oldest open offer was made; inf where there is none."""
+    if mode != "broadcast" or places(mode, policy, open_s) >= policy.parallel_offers:
+        return float("inf")
+    return (1 + int(open_s // policy.wave_s)) * policy.wave_s
 
 
 def next_drivers(in_order: Sequence[Any], free: int, taken: AbstractSet[Any]) -> list[int]:

@@ -19,7 +19,7 @@ from dispatch.arrivals import Arrivals, Watch
 from dispatch.decide import Choice, Decision
 from dispatch.look import Lookout, Sought
 from dispatch.model import NEVER_AGAIN, Offer, Policy, RequestStatus, RideRequest
-from dispatch.modes import places
+from dispatch.modes import next_wave_s, places
 from dispatch.ports import Store, TripPapers
 from dispatch.settle import Change, Seen
 from dispatch.tell import Teller
@@ -130,8 +130,10 @@ class Search:
             await self.end([rules.end(offer, "expired", now) for offer in overdue])
             return Rest(0.0)
         open_offers = [offer for offer in offers if offer.is_open]
-        due_at = min([request.expires_at, *(offer.expires_at for offer in open_offers)])
-        free = places(request.mode, means.policy) - len(open_offers)
+        began = min((offer.made_at for offer in open_offers), default=now)
+        wave_at = began + next_wave_s(request.mode, means.policy, now - began) if open_offers else request.expires_at
+        due_at = min([request.expires_at, wave_at, *(offer.expires_at for offer in open_offers)])
+        free = places(request.mode, means.policy, now - began) - len(open_offers)
         if free <= 0:
             return Rest(due_at - now)
         looked = means.arrivals.readings
