@@ -18,6 +18,7 @@ BENCHMARKS = {
     "ingest": "drivers' pings through the gateway, beside a C floor and a plain FastAPI handler",
     "ingest-redis": "moving drivers told to Redis by the supply, beside GEOADD for every ping",
     "memory": "bytes of an idle driver's connection, beside a bare picows echo",
+    "match": "thousands of requests matched to drivers at once, beside scipy's sparse solver",
     "nearest": "the ten nearest of 100k and 1M drivers, beside Redis GEOSEARCH and scipy's cKDTree",
     "searches": "1,500 searches while no driver is near: what waiting costs, and how soon a driver is found",
     "soak": "drivers, riders and a fault a minute: is anything lost, does memory grow, how long until an offer",

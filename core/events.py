@@ -17,7 +17,7 @@ import msgspec
 from core.geo import LatLng
 from core.money import Money
 
-Mode = Literal["best", "broadcast"]
+Mode = Literal["best", "broadcast", "batch"]
 OfferOutcome = Literal["declined", "expired", "accepted_elsewhere", "cancelled", "undelivered"]
 NoCabReason = Literal["no_driver", "expired", "cancelled"]
 Party = Literal["rider", "driver", "ops"]

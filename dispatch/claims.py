@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -61,16 +62,28 @@ class Claims:
         return False
 
     async def release(self, offers: Sequence[Offer]) -> None:
-        """These offers have ended, or were never made."""
+        """These offers have ended, or were never made. Who did not want one is left alone for a moment."""
         self.ended(offers)
-        await self._end(offers, 0.0)
+        kept: defaultdict[float, list[Offer]] = defaultdict(list)
+        for offer in offers:
+            kept[self._cools_for(offer)].append(offer)
+        for keep_s, some in kept.items():
+            await self._end(some, keep_s)
 
     def ended(self, offers: Sequence[Offer]) -> None:
         """These offers have ended, and whoever ended them has told the other workers."""
         for offer in offers:
-            if self._held.get(offer.driver_id, ("", 0.0))[0] == offer.offer_id:
+            if self._held.get(offer.driver_id, ("", 0.0))[0] != offer.offer_id:
+                continue
+            if (left_s := self._cools_for(offer)) > 0:
+                self._held[offer.driver_id] = (offer.offer_id, self._clock.now() + left_s)
+            else:
                 del self._held[offer.driver_id]
                 self._on_end(offer.driver_id)
+
+    def pass_by(self, driver_id: str) -> None:
+        """The driver cannot take a trip, whatever the supply says: for a moment this process looks at others."""
+        self._held[driver_id] = (_ELSEWHERE, self._clock.now() + self._settings.busy_shown_s)
 
     async def shorten(self, offer: Offer) -> None:
         """The offer was accepted: soon the supply itself says whether the driver is busy."""
@@ -79,6 +92,12 @@ class Claims:
         if offer_id == offer.offer_id:
             self._held[offer.driver_id] = (offer_id, min(held_until, self._clock.now() + busy_shown_s))
         await self._end([offer], min(busy_shown_s, max(0.0, offer.expires_at - self._clock.now())))
+
+    def _cools_for(self, offer: Offer) -> float:
+        """How much longer the driver of an offer that has ended is to be left alone."""
+        if offer.status not in ("declined", "expired") or offer.ended_at is None:
+            return 0.0
+        return max(0.0, offer.ended_at + self._settings.cool_down_s - self._clock.now())
 
     async def _take(self, offers: Sequence[Offer]) -> set[str]:
         if self._shared is None:

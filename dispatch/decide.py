@@ -32,6 +32,7 @@ class Choice:
 class Decision:
     """Whom to offer the request to now, best first, and everything an explanation needs."""
 
+    ask: Ask
     chosen: tuple[Choice, ...]
     candidates: Candidates  # the shortlist (n,)
     ranking: Ranking  # (k,) places in the candidates
@@ -69,7 +70,7 @@ def decide(ask: Ask, listed: Shortlist, travel: PickupTravel, profiles: ProfileR
     chosen = tuple(
         _choice(drivers[place], travel, ranking, place) for place in next_drivers(drivers, ask.free, ask.taken)
     )
-    return Decision(chosen, candidates, ranking, counts, listed.supply_seen)
+    return Decision(ask, chosen, candidates, ranking, counts, listed.supply_seen)
 
 
 def _choice(driver: Any, travel: PickupTravel, ranking: Ranking, place: int) -> Choice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from core.events import Mode, RideRequested
 from core.geo import FloatArray, IntArray, LatLng
 from core.money import Money
 from runtime.answers import FirstAnswer
+from runtime.batch_settings import BatchSettings
 from runtime.settings import DispatchSettings
 
 RequestStatus = Literal["searching", "offered", "assigned", "no_driver", "cancelled", "expired"]
@@ -24,6 +26,8 @@ DriverIds = npt.NDArray[Any]  # opaque ids of one sortable kind: text in the eng
 
 OPEN_REQUEST: tuple[RequestStatus, ...] = ("searching", "offered")
 NEVER_AGAIN = float("inf")
+
+_BATCH = BatchSettings()
 
 ONLINE = 1  # the flag bits of a supply row
 BUSY = 2
@@ -187,6 +191,10 @@ class PickupTravel:
     seconds: FloatArray
     metres: FloatArray
 
+    def take(self, index: IntArray) -> PickupTravel:
+        """The rows at these places, in this order."""
+        return dataclasses.replace(self, seconds=self.seconds[index], metres=self.metres[index])
+
 
 @dataclass(frozen=True, slots=True)
 class ProfileRows:
@@ -194,6 +202,10 @@ class ProfileRows:
 
     rating: FloatArray  # 1..5
     acceptance: FloatArray  # share of the last answered offers that were accepted, 0..1
+
+    def take(self, index: IntArray) -> ProfileRows:
+        """The rows at these places, in this order."""
+        return ProfileRows(*(getattr(self, name)[index] for name in ProfileRows.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,12 +249,18 @@ class Policy:
     fresh_s: float = 30.0
     max_pickup_eta_s: float = 1_200.0
     broadcast_drivers: int = 3
+    wave_s: float = 6.0
+    parallel_offers: int = 6
     enough_candidates: int = 16
     near_m: float = 1_000.0
     max_pickup_m: float = 15_000.0
+    batch_standard: bool = False
+    batch_above_open: int = 200
+    left_s: float = 1_500.0  # what leaving a new request for the next window costs, in seconds of pickup time
+    left_per_waited_s: float = 5.0
 
     @staticmethod
-    def of(settings: DispatchSettings, fresh_s: float) -> Policy:
+    def of(settings: DispatchSettings, fresh_s: float, batch: BatchSettings = _BATCH) -> Policy:
         """The rules as the settings have them; `fresh_s` is the location room's limit."""
         weights = Weights(
             seconds_per_idle_minute=settings.seconds_per_idle_minute,
@@ -257,7 +275,13 @@ class Policy:
             fresh_s,
             max_pickup_eta_s=settings.max_pickup_eta_s,
             broadcast_drivers=settings.broadcast_drivers,
+            wave_s=settings.wave_s,
+            parallel_offers=settings.parallel_offers,
             enough_candidates=settings.enough_candidates,
             near_m=settings.near_m,
             max_pickup_m=settings.max_pickup_m,
+            batch_standard=batch.standard,
+            batch_above_open=batch.above_open,
+            left_s=batch.left_s,
+            left_per_waited_s=batch.left_per_waited_s,
         )

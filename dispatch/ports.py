@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from core.events import Event
-from core.geo import FloatArray, LatLng
+from core.geo import FloatArray, IntArray, LatLng
 from core.money import Money
 from dispatch.model import (
     Booking,
@@ -53,6 +53,12 @@ class Travel(Protocol):
 
     async def to_pickup(self, lat: FloatArray, lng: FloatArray, pickup: LatLng) -> PickupTravel:
         """Travel from each point (n,) to the pickup, inf where there is no way. Raises InvalidInput not_on_road."""
+        ...
+
+    async def to_pickups(
+        self, lat: FloatArray, lng: FloatArray, pickups: Sequence[LatLng], pickup: IntArray
+    ) -> PickupTravel:
+        """Travel from each point (n,) to the pickup of this number (n,), inf where there is no way or no road."""
         ...
 
 

@@ -17,12 +17,14 @@ from dispatch import offers as rules
 from dispatch import settle
 from dispatch.arrivals import Arrivals, Watch
 from dispatch.decide import Choice, Decision
-from dispatch.look import Lookout
+from dispatch.look import Lookout, Sought
 from dispatch.model import NEVER_AGAIN, Offer, Policy, RequestStatus, RideRequest
-from dispatch.modes import places
+from dispatch.modes import next_wave_s, places
 from dispatch.ports import Store, TripPapers
 from dispatch.settle import Change, Seen
 from dispatch.tell import Teller
+from dispatch.waiting import Rest, Waiting
+from dispatch.windows import Windows
 from runtime import telemetry
 from runtime.settings import DispatchSettings
 
@@ -36,20 +38,13 @@ class Means:
     store: Store
     papers: TripPapers
     lookout: Lookout
+    windows: Windows
     arrivals: Arrivals
     teller: Teller
     clock: Clock
     ids: Ids
     policy: Policy
     settings: DispatchSettings
-
-
-@dataclass(frozen=True, slots=True)
-class _Rest:
-    """What a search waits for: so many seconds, unless it is woken; `watch` where an arrival may do that."""
-
-    seconds: float
-    watch: Watch | None = None
 
 
 class Search:
@@ -66,27 +61,26 @@ class Search:
         self.status: RequestStatus | None = None  # when it was last loaded
         self.lock = asyncio.Lock()
         self._means = means
-        self._changed = asyncio.Event()
         self._stopping = False
-        self._rested = asyncio.Event()  # it waits for time to pass or for `wake`, or is over
+        self._waiting = Waiting(means.clock, means.arrivals)
         self._saw_nobody = True  # who suits, at the last look
         self._arrived = False  # an arrival woke it
         self._again_s = 0.0  # after a look in vain: when something may have changed that no arrival tells of
         self._seen: Seen | None = None
+        self._comes_back = False  # its offer came to nothing: it must not wait for a whole window
 
     @property
     def resting(self) -> bool:
         """Whether it waits for time to pass or for `wake`."""
-        return self._rested.is_set() and not self._changed.is_set()
+        return self._waiting.resting
 
     async def rested(self) -> None:
         """Until it is resting, or over."""
-        await self._rested.wait()
+        await self._waiting.rested()
 
     def wake(self) -> None:
         """Look again now: something about the request or around it changed."""
-        self._changed.set()
-        self._rested.clear()
+        self._waiting.wake()
 
     def arrived(self) -> None:
         """A driver became free near: look again now."""
@@ -96,7 +90,7 @@ class Search:
     def stop(self) -> None:
         """Leave after the present step, with the request still open: a later recovery goes on."""
         self._stopping = True
-        self._changed.set()
+        self._waiting.wake()
 
     async def run(self) -> None:
         """Serve the request until its search is over. A failing store or road service delays it but never ends it."""
@@ -107,19 +101,19 @@ class Search:
                     rest = await self._step()
                 except HexcabError as error:
                     _log.warning("the search will try again: %s", error.detail, extra={"code": error.code})
-                    rest = _Rest(self._means.settings.retry_s)
+                    rest = Rest(self._means.settings.retry_s)
                 except Exception:
                     _log.exception("the search failed and will try again")
-                    rest = _Rest(self._means.settings.retry_s)
+                    rest = Rest(self._means.settings.retry_s)
                 if rest is None:
                     return
-                await self._pause(rest)
+                await self._waiting.until(rest)
         finally:
-            self._rested.set()
+            self._waiting.over()
 
-    async def _step(self) -> _Rest | None:
+    async def _step(self) -> Rest | None:
         """Do what is due; returns what to wait for until something is due again, None when the search is over."""
-        self._changed.clear()
+        self._waiting.begin()
         arrived, self._arrived = self._arrived, False
         means = self._means
         found = await means.store.request_and_offers(self.request_id)
@@ -134,21 +128,23 @@ class Search:
             return None
         if overdue := [offer for offer in offers if offer.is_open and rules.is_overdue(offer, now)]:
             await self.end([rules.end(offer, "expired", now) for offer in overdue])
-            return _Rest(0.0)
+            return Rest(0.0)
         open_offers = [offer for offer in offers if offer.is_open]
-        due_at = min([request.expires_at, *(offer.expires_at for offer in open_offers)])
-        free = places(request.mode, means.policy) - len(open_offers)
+        began = min((offer.made_at for offer in open_offers), default=now)
+        wave_at = began + next_wave_s(request.mode, means.policy, now - began) if open_offers else request.expires_at
+        due_at = min([request.expires_at, wave_at, *(offer.expires_at for offer in open_offers)])
+        free = places(request.mode, means.policy, now - began) - len(open_offers)
         if free <= 0:
-            return _Rest(due_at - now)
+            return Rest(due_at - now)
         looked = means.arrivals.readings
         if await self._offer(request, offers, free):
-            return _Rest(0.0)
+            return Rest(0.0)
         # somebody whom the look does not see although a reading does must not wake it with every reading
         saw_nobody = self._saw_nobody and not arrived
         said_no = frozenset(o.driver_id for o in offers if rules.ask_again_after(o, 0.0) == NEVER_AGAIN)
         watch = Watch(self, request.segment, looked, saw_nobody, request.vehicle_class, said_no)
         due_in_s = due_at - means.clock.now()  # the look took its time
-        return _Rest(due_in_s if saw_nobody else min(due_in_s, self._again_s), watch)
+        return Rest(due_in_s if saw_nobody else min(due_in_s, self._again_s), watch)
 
     async def end(self, ended: Sequence[Offer]) -> Change:
         """Commit offers that ended without a trip, and tell those concerned."""
@@ -170,18 +166,31 @@ class Search:
         for _ in range(settings.max_looks):
             # without asking, the second best stands by for the case that the best cannot take a trip
             wanted = settings.max_looks if settings.auto_accept else free
-            decision = await self._means.lookout.look(request, offers, wanted)
+            decision = await self._look(request, offers, wanted)
+            if decision is None:
+                return True
             self._seen = _seen(decision)
             self._again_s = _again_s(decision, offers, settings)
             counts = decision.counts
             self._saw_nobody = decision.supply_seen == counts["vehicle"] + counts["tried"] and not _soon(offers)
-            if not decision.chosen:
-                return False
+            if not decision.chosen:  # others of the window may have got those who would suit
+                return request.mode == "batch" and counts["ranked"] > 0
             if settings.auto_accept:
                 return await self._assign(request, decision.chosen, self._seen)
+            self._comes_back = True
             if await self._make(request, decision.chosen, self._seen):
                 return True
         return False
+
+    async def _look(self, request: RideRequest, offers: Sequence[Offer], free: int) -> Decision | None:
+        """Look around, in batch together with all requests of the window; None when something happened meanwhile."""
+        means = self._means
+        if request.mode != "batch":
+            return await means.lookout.look(request, offers, free)
+        again, self._comes_back = self._comes_back, False
+        decided = means.windows.join(Sought(request, offers), again)
+        in_time = await self._waiting.until_done(decided, request.expires_at - means.clock.now())
+        return decided.result() if in_time else None
 
     async def _make(self, request: RideRequest, chosen: Sequence[Choice], seen: Seen) -> bool:
         """Commit offers and hand them over; False when another dispatcher was faster with one of the drivers."""
@@ -223,10 +232,11 @@ class Search:
                         change = await settle.accept(uow, offer, offer.made_at, papers)
                 except (Conflict, NotFound) as error:
                     _log.info("the driver cannot take a trip: %s", error.detail, extra={"driver_id": offer.driver_id})
+                    means.lookout.claims.pass_by(offer.driver_id)
                     continue
                 await self._told(change)
             return True
-        return False
+        return request.mode == "batch"  # the next window has somebody else
 
     def _draft(self, request: RideRequest, choice: Choice) -> Offer:
         now = self._means.clock.now()
@@ -247,26 +257,6 @@ class Search:
     async def _told(self, change: Change) -> None:
         await self._means.lookout.claims.release(change.ended)
         await self._means.teller.changed(change)
-
-    async def _pause(self, rest: _Rest) -> None:
-        if rest.seconds <= 0:
-            await asyncio.sleep(0)
-            return
-        alarm = asyncio.create_task(self._alarm(rest.seconds))
-        if rest.watch is not None:
-            self._means.arrivals.add(rest.watch)
-        self._rested.set()
-        try:
-            await self._changed.wait()
-        finally:
-            self._rested.clear()
-            if rest.watch is not None:
-                self._means.arrivals.leave(rest.watch)
-            alarm.cancel()
-
-    async def _alarm(self, seconds: float) -> None:
-        await self._means.clock.sleep(seconds)
-        self._changed.set()
 
 
 def _again_s(decision: Decision, offers: Sequence[Offer], settings: DispatchSettings) -> float:

@@ -51,7 +51,11 @@ class Searches:
     @property
     def resting(self) -> bool:
         """Whether every search waits for time or an answer to come."""
-        return self._means.arrivals.resting and all(search.resting for search in self._searches.values())
+        return (
+            self._means.arrivals.resting
+            and self._means.windows.resting
+            and all(search.resting for search in self._searches.values())
+        )
 
     async def take(self, lanes: Collection[int]) -> int:
         """Own these lanes from now on and take up their open searches; returns how many.
@@ -123,6 +127,7 @@ class Searches:
         """Stop the searches where they are; nothing ends by this."""
         self._closed = True
         await self._stop(list(self._searches.values()))
+        await self._means.windows.close()
         await self._means.arrivals.close()  # last: a search may come to rest while it is stopped
 
     async def _stop(self, searches: Collection[Search]) -> None:

@@ -15,6 +15,7 @@ from core.money import Money
 from dispatch import offers as rules
 from dispatch import settle
 from dispatch.arrivals import Arrivals
+from dispatch.load import Load
 from dispatch.look import Lookout
 from dispatch.model import Accepted, Offer, Policy, RequestRide, RideRequest
 from dispatch.modes import choose_mode
@@ -24,6 +25,7 @@ from dispatch.searches import LaneOf, Searches, one_lane
 from dispatch.settle import Change
 from dispatch.tell import Teller
 from dispatch.views import offer_message
+from dispatch.windows import Windows
 from maps import segments
 from runtime.settings import Settings
 
@@ -40,12 +42,22 @@ class RideDesk:
         self._settings = settings.dispatch
         self._clock = clock
         self._ids = ids
-        policy = Policy.of(settings.dispatch, settings.location.fresh_s)
+        policy = Policy.of(settings.dispatch, settings.location.fresh_s, settings.batch)
+        self._load = Load(ports.store, clock, settings.batch.load_s)
         self._teller = Teller(ports.delivery, settings.dispatch.delivery_timeout_s)
         lookout = Lookout(ports, policy, settings.dispatch, clock)
         arrivals = Arrivals(ports, lookout.claims, lookout.neighbourhood, policy, clock)
         self._means = Means(
-            ports.store, ports.papers, lookout, arrivals, self._teller, clock, ids, policy, settings.dispatch
+            ports.store,
+            ports.papers,
+            lookout,
+            Windows(lookout, policy, settings.batch, clock),
+            arrivals,
+            self._teller,
+            clock,
+            ids,
+            policy,
+            settings.dispatch,
         )
         self.searches = Searches(self._means, lane_of)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -146,6 +158,7 @@ class RideDesk:
         """Stop the searches where they are; nothing ends by this, whoever owns their lanes next goes on."""
         self._closed = True
         await self.searches.close()
+        await self._load.close()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=self._settings.close_timeout_s)
             for task in late:
@@ -172,8 +185,9 @@ class RideDesk:
         return request
 
     async def _new_request(self, ask: RequestRide) -> RideRequest:
-        queues = self._ports.queues
-        mode = choose_mode(ask, in_line=queues is not None and queues.at(ask.pickup))
+        queues, segment = self._ports.queues, segments.name(self._ports.segments.at(ask.pickup))
+        in_line = queues is not None and queues.at(ask.pickup)
+        mode = choose_mode(ask, self._means.policy, self._load.open_in(segments.region_of(segment)), in_line)
         if self._ports.pickups is not None:
             self._ports.pickups.check_pickup(ask.pickup)
         fare = await self._fare(ask)
@@ -186,7 +200,7 @@ class RideDesk:
             rider_class=ask.rider_class,
             mode=mode,
             status="searching",
-            segment=segments.name(self._ports.segments.at(ask.pickup)),
+            segment=segment,
             fare=fare,
             created_at=now,
             expires_at=now + self._settings.request_s,

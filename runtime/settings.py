@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from core.errors import BadFile
+from runtime.batch_settings import BatchSettings
 from runtime.cassandra_settings import CassandraSettings
 from runtime.doctor_settings import DoctorSettings
 from runtime.host_settings import HostSettings, Port
@@ -79,7 +80,10 @@ class DispatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_pickup_m: float = 15_000.0  # by air, how far a cab may be: more than it drives in max_pickup_eta_s in a town
     enough_candidates: int = 16
     max_pickup_eta_s: float = 1_200.0
-    broadcast_drivers: int = 3
+    broadcast_drivers: int = 3  # who are asked at once
+    wave_s: float = 6.0  # then as many more, while nobody has accepted
+    parallel_offers: int = 6  # of one request at most; a driver has one at most
+    cool_down_s: float = 5.0  # that a driver who declined, or let an offer run out, is left alone by all searches
     auto_accept: bool = False  # assign without asking
     seconds_per_idle_minute: float = 2.0  # weights: what a feature is worth in seconds of pickup time
     seconds_per_rating_point: float = 20.0
@@ -240,6 +244,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     location: LocationSettings = LocationSettings()
     dispatch: DispatchSettings = DispatchSettings()
+    batch: BatchSettings = BatchSettings()
     trips: TripSettings = TripSettings()
     fares: FareSettings = FareSettings()
     web: WebSettings = WebSettings()
@@ -262,6 +267,7 @@ _MAY_BE_ZERO = frozenset(
     {
         *("port", "gateway_port", "host_port", "idle_cap_min", "unknown_acceptance", "service_margin_m"),
         *("seconds_per_idle_minute", "seconds_per_rating_point", "seconds_per_acceptance", "quote_tolerance"),
+        *("left_per_waited_s", "above_open", "cool_down_s"),
         *("base_minor", "per_km_minor", "per_minute_minor", "minimum_minor"),
     }
 )

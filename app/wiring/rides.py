@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from app.wiring.supply import searchable
 from core.errors import InvalidInput
-from core.geo import FloatArray, LatLng
+from core.geo import FloatArray, IntArray, LatLng
 from core.ids import Ids
 from core.money import Money
 from dispatch import model as dispatch
@@ -52,6 +54,14 @@ class RoadPickup:
 
     async def to_pickup(self, lat: FloatArray, lng: FloatArray, pickup: LatLng) -> dispatch.PickupTravel:
         travel = self._city.eta.to_one(lat, lng, pickup)
+        return dispatch.PickupTravel(travel.seconds, travel.metres)
+
+    async def to_pickups(
+        self, lat: FloatArray, lng: FloatArray, pickups: Sequence[LatLng], pickup: IntArray
+    ) -> dispatch.PickupTravel:
+        eta = self._city.eta
+        ends = eta.snap(np.array([at.lat for at in pickups]), np.array([at.lng for at in pickups]))
+        travel = eta.pairs(eta.snap(lat, lng), ends.take(pickup))
         return dispatch.PickupTravel(travel.seconds, travel.metres)
 
 

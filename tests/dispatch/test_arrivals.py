@@ -114,7 +114,8 @@ async def test_a_driver_who_was_silent_is_found_within_the_limit_of_pinging_agai
     assert [driver for driver, _ in world.delivery.offers()] == ["a"]
 
 
-async def test_a_driver_who_declined_one_search_is_offered_to_another_within_the_limit(world: World) -> None:
+async def test_a_driver_who_declined_one_search_is_offered_to_another_within_the_limit(make_world: MakeWorld) -> None:
+    world = await make_world(cool_down_s=0.0)
     world.drivers("a")
     first, second = await ask_all(world, 2)
     await world.advance(5)
@@ -124,7 +125,18 @@ async def test_a_driver_who_declined_one_search_is_offered_to_another_within_the
     assert await world.by_driver(second) == {"a": "open"}
 
 
-async def test_an_offer_that_came_and_went_between_two_readings_is_not_missed(world: World) -> None:
+async def test_a_driver_who_was_left_alone_is_offered_to_another_when_that_is_over(world: World) -> None:
+    world.drivers("a")
+    first, second = await ask_all(world, 2)
+    await world.desk.decline("a", (await world.offer_to(first, "a")).offer_id, None)
+    await world.advance(world.settings.dispatch.cool_down_s - 0.5)
+    assert await world.by_driver(second) == {}
+    await world.advance(0.5 + LIMIT_S)
+    assert await world.by_driver(second) == {"a": "open"}
+
+
+async def test_an_offer_that_came_and_went_between_two_readings_is_not_missed(make_world: MakeWorld) -> None:
+    world = await make_world(cool_down_s=0.0)
     world.drivers("a")
     await world.ask("rdr_van", vehicle_class="van", rider_class="premium")
     await world.advance(1)  # a reading has seen the driver free

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from core.errors import Forbidden, InvalidInput
 from dispatch.candidates import FILTERS, shortlist
 from dispatch.decide import Decision, decide
 from dispatch.model import BUSY, NEVER_AGAIN, ONLINE, Ask, Policy, RequestRide, SupplyRows
-from dispatch.modes import choose_mode, next_drivers, places
+from dispatch.modes import choose_mode, next_drivers, next_wave_s, places
 from tests.dispatch.pure import NOW, asks, supplies, travel_of, unknown_profiles
 from tests.dispatch.world import AIRPORT, CENTRE, supply_rows
 
@@ -116,27 +117,50 @@ def asking(**fields: object) -> RequestRide:
 
 
 def test_premium_riders_get_the_best_driver_and_others_the_first_to_accept() -> None:
-    assert choose_mode(asking(rider_class="premium")) == "best"
-    assert choose_mode(asking(rider_class="standard")) == "broadcast"
+    assert choose_mode(asking(rider_class="premium"), POLICY) == "best"
+    assert choose_mode(asking(rider_class="standard"), POLICY) == "broadcast"
+
+
+def test_standard_riders_are_matched_together_where_the_city_wants_it_or_many_ask() -> None:
+    everywhere = dataclasses.replace(POLICY, batch_standard=True)
+    assert choose_mode(asking(rider_class="standard"), everywhere) == "batch"
+    assert choose_mode(asking(rider_class="premium"), everywhere) == "best"
+    assert choose_mode(asking(rider_class="standard"), everywhere, in_line=True) == "best"
+    assert choose_mode(asking(rider_class="standard"), POLICY, POLICY.batch_above_open) == "broadcast"
+    assert choose_mode(asking(rider_class="standard"), POLICY, POLICY.batch_above_open + 1) == "batch"
+    assert choose_mode(asking(rider_class="premium"), POLICY, POLICY.batch_above_open + 1) == "best"
 
 
 def test_operators_alone_may_override_the_mode() -> None:
-    assert choose_mode(asking(rider_class="premium", mode="broadcast", by_ops=True)) == "broadcast"
+    for mode in ("best", "broadcast", "batch"):
+        assert choose_mode(asking(rider_class="premium", mode=mode, by_ops=True), POLICY, 10_000) == mode
     with pytest.raises(Forbidden):
-        choose_mode(asking(mode="best"))
+        choose_mode(asking(mode="batch"), POLICY)
     with pytest.raises(InvalidInput):
-        choose_mode(asking(mode="batch", by_ops=True))
+        choose_mode(asking(mode="auction", by_ops=True), POLICY)
 
 
 def test_best_has_one_offer_open_and_broadcast_several() -> None:
-    assert (places("best", POLICY), places("broadcast", POLICY)) == (1, 3)
+    assert (places("best", POLICY), places("broadcast", POLICY), places("batch", POLICY)) == (1, 3, 1)
     assert next_drivers(["a", "b", "c", "d"], 2, {"a", "c"}) == [1, 3]
     assert next_drivers(["a"], 0, set()) == []
 
 
+@given(st.floats(0, 60), st.sampled_from([1, 3, 4, 9]), st.sampled_from([1, 6, 8]), st.sampled_from([2.0, 6.0, 20.0]))
+def test_waves_grow_up_to_the_cap_and_each_is_announced(open_s: float, drivers: int, cap: int, wave_s: float) -> None:
+    policy = Policy(broadcast_drivers=drivers, parallel_offers=cap, wave_s=wave_s)
+    now, wave_at = places("broadcast", policy, open_s), next_wave_s("broadcast", policy, open_s)
+    assert drivers <= now <= max(drivers, cap)
+    assert (wave_at == float("inf")) == (now == max(drivers, cap))
+    if wave_at < float("inf"):
+        assert open_s < wave_at <= open_s + wave_s
+        assert places("broadcast", policy, wave_at) > now == places("broadcast", policy, (open_s + wave_at) / 2)
+    assert next_wave_s("best", policy, open_s) == next_wave_s("batch", policy, open_s) == float("inf")
+
+
 def test_where_drivers_wait_in_line_they_are_asked_one_after_the_other() -> None:
-    assert choose_mode(asking(rider_class="standard"), in_line=True) == "best"
-    assert choose_mode(asking(mode="broadcast", by_ops=True), in_line=True) == "broadcast"
+    assert choose_mode(asking(rider_class="standard"), POLICY, in_line=True) == "best"
+    assert choose_mode(asking(mode="broadcast", by_ops=True), POLICY, in_line=True) == "broadcast"
 
 
 def test_the_head_of_the_line_is_chosen_though_others_are_nearer() -> None:

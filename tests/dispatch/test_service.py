@@ -161,8 +161,34 @@ async def test_a_driver_holds_one_offer_at_a_time(world: World) -> None:
     first, second, third = [await world.ask(f"rdr_{n}", rider_class="premium") for n in range(3)]
     assert [await world.by_driver(request) for request in (first, second, third)] == [{"a": "open"}, {"b": "open"}, {}]
     await world.desk.decline("a", (await world.offer_to(first, "a")).offer_id, None)
-    await world.advance(2)
+    await world.advance(world.settings.dispatch.cool_down_s + 2)
     assert await world.by_driver(third) == {"a": "open"}
+
+
+async def test_a_broadcast_goes_out_in_waves_while_nobody_accepts(world: World) -> None:
+    world.drivers(*"abcdefgh")
+    request = await world.ask()
+    assert sorted(await world.by_driver(request)) == ["a", "b", "c"]
+    await world.advance(5)
+    assert sorted(await world.by_driver(request)) == ["a", "b", "c"]
+    await world.advance(1)
+    assert sorted(await world.by_driver(request)) == ["a", "b", "c", "d", "e", "f"]
+    await world.advance(5)
+    assert len(await world.by_driver(request)) == 6, "no more than parallel_offers at a time"
+    await world.advance(1)  # the first wave has run out
+    assert await world.by_driver(request) == dict.fromkeys("abc", "expired") | dict.fromkeys("defgh", "open")
+    await world.desk.accept("e", (await world.offer_to(request, "e")).offer_id)
+    await world.settled()
+    assert set((await world.by_driver(request)).values()) == {"expired", "accepted", "accepted_elsewhere"}
+
+
+async def test_a_wave_goes_out_after_a_restart_too(world: World) -> None:
+    world.drivers(*"abcdef")
+    request = await world.ask()
+    await world.advance(3)
+    await world.restart()
+    await world.advance(3)
+    assert len(await world.by_driver(request)) == 6
 
 
 async def test_requests_at_the_same_moment_do_not_share_a_driver(world: World) -> None:

@@ -14,13 +14,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from core.errors import Conflict
-from dispatch.model import Offer, RequestRide
+from dispatch.model import Offer, Policy, RequestRide
+from dispatch.modes import places
 from dispatch.searches import ONE_LANE
 from runtime.clocks import ManualClock
 from tests.dispatch.world import AIRPORT, CENTRE, FakeTrips, InMemory, InSql, World, north_of, tuned
 
 DRIVERS = [f"drv_{n}" for n in range(5)]
 RIDERS = [f"rdr_{n}" for n in range(3)]
+BROADCAST = Policy(broadcast_drivers=2)
 NOTICED_S = 10  # a driver whose trip has just begun is passed by for busy_shown_s; then whoever waits looks again
 
 
@@ -47,15 +49,20 @@ class Rides(RuleBasedStateMachine):
         folder = Path(self.folder.enter_context(tempfile.TemporaryDirectory()))
         kind = InSql(trips, f"sqlite+aiosqlite:///{folder / 'rides.db'}") if self.in_sql else InMemory(trips)
         await kind.start()
-        self.world = World(ManualClock(), kind, trips, tuned(auto_accept=auto, broadcast_drivers=2, look_again_s=60.0))
+        self.world = World(
+            ManualClock(),
+            kind,
+            trips,
+            tuned(auto_accept=auto, broadcast_drivers=BROADCAST.broadcast_drivers, look_again_s=60.0),
+        )
         await self.world.desk.searches.take(ONE_LANE)
         self.world.drivers(*drivers)
 
-    @rule(rider=st.sampled_from(RIDERS), rider_class=st.sampled_from(["standard", "premium"]))
-    def ask(self, rider: str, rider_class: str) -> None:
+    @rule(rider=st.sampled_from(RIDERS), mode=st.sampled_from(["best", "broadcast", "batch"]))
+    def ask(self, rider: str, mode: str) -> None:
         async def work(world: World) -> None:
             with contextlib.suppress(Conflict):
-                await world.ask(rider, rider_class=rider_class)
+                await world.ask(rider, mode=mode, by_ops=True)
 
         self.do(work(self._world))
 
@@ -182,7 +189,7 @@ class Rides(RuleBasedStateMachine):
         return {
             (request.request_id, driver)
             for request, made in known
-            if sum(offer.is_open for offer in made) < (1 if request.mode == "best" else 2)
+            if sum(offer.is_open for offer in made) < places(request.mode, BROADCAST)
             for driver in world.supply.drivers.keys() - busy - {offer.driver_id for offer in made}
         }
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from core.errors import Conflict, NotFound
 from core.events import AnyEvent, CabFound, Event, NoCabFound, OfferEnded
-from core.geo import FloatArray, LatLng, haversine_many_m
+from core.geo import FloatArray, IntArray, LatLng, haversine_many_m
 from core.ids import Ids
 from core.money import Money
 from dispatch.adapters.memory import MemoryStore
@@ -39,6 +39,7 @@ from maps.adapters.memory import MemorySegments
 from maps.knownsegments import KnownSegments
 from maps.segmentdesk import SegmentDesk
 from runtime.answers import StoredAnswer
+from runtime.batch_settings import BatchSettings
 from runtime.clocks import ManualClock
 from runtime.idempotency import answers
 from runtime.segment_settings import SegmentSettings
@@ -111,6 +112,19 @@ class FakeTravel:
         if self.failure:
             raise self.failure
         metres = haversine_many_m(lat, lng, pickup)
+        return PickupTravel(metres / 10.0, metres)
+
+    async def to_pickups(
+        self, lat: FloatArray, lng: FloatArray, pickups: Sequence[LatLng], pickup: IntArray
+    ) -> PickupTravel:
+        self.calls += 1
+        await asyncio.sleep(0)
+        if self.failure:
+            raise self.failure
+        metres = np.zeros(len(lat))
+        for number, at in enumerate(pickups):
+            mine = pickup == number
+            metres[mine] = haversine_many_m(lat[mine], lng[mine], at)
         return PickupTravel(metres / 10.0, metres)
 
 
@@ -385,9 +399,9 @@ class World:
         await self.kind.close()
 
 
-def tuned(**fields: Any) -> Settings:
-    """The default settings with some of dispatch's changed."""
-    return Settings(dispatch=msgspec.structs.replace(DispatchSettings(), **fields))
+def tuned(batch: BatchSettings | None = None, **fields: Any) -> Settings:
+    """The default settings with some of dispatch's changed, and perhaps those of batches."""
+    return Settings(dispatch=msgspec.structs.replace(DispatchSettings(), **fields), batch=batch or BatchSettings())
 
 
 ON_TRIP = ONLINE | BUSY
