@@ -98,7 +98,15 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
     fleet = parser.add_mutually_exclusive_group(required=True)
     fleet.add_argument("--drivers", type=_whole(1, 1_000_000))
     fleet.add_argument("--fleet", type=Path, help="a CSV file with lat, lng or start_node of each driver")
-    parser.add_argument("--mode", choices=["best", "broadcast"], default="best")
+    parser.add_argument("--mode", choices=["best", "broadcast", "batch"], default="best")
+    parser.add_argument("--window-s", type=_number(0.1, 3_600), default=2.0, help="of mode batch")
+    parser.add_argument(
+        "--open-until", choices=["accept", "pickup"], default="accept",
+        help="mode batch: pickup lets a request change its cab until it is there, for none later than promised",
+    )  # fmt: skip
+    parser.add_argument("--reposition", action="store_true", help="mode batch: spread idle cabs by expected demand")
+    parser.add_argument("--history", type=Path, help="past trips, to expect demand by; else the run's own past")
+    parser.add_argument("--bound", action="store_true", help="work out what hindsight could have reached")
     parser.add_argument("--seed", type=_whole(0, 2**31), default=0)
     parser.add_argument("--max-wait-s", type=_number(1, 86_400), default=600.0)
     parser.add_argument("--out", type=Path, help="a folder for report.json and trips.csv")

@@ -9,6 +9,7 @@ import numpy as np
 from core.geo import IntArray, haversine_many_m
 from dispatch.candidates import reach_m, shortlist
 from dispatch.decide import decide
+from dispatch.matching import Pairs, match
 from dispatch.model import ONLINE, Ask, PickupTravel, Policy, ProfileRows, SupplyRows
 from dispatch.modes import places
 from payments.fares import fare, tariff_of
@@ -44,6 +45,7 @@ def rules(settings: Settings) -> Rules:
     tariff = tariff_of(settings.fares)
     return Rules(
         decide=LiveDecider(settings),
+        match=lambda first, cab, cost, leaving, cabs: match(Pairs(first, cab, cost), leaving, cabs),
         fare=lambda distance_m, duration_s: fare(tariff, distance_m, duration_s).amount_minor,
     )
 

@@ -25,6 +25,11 @@ def run(arguments: argparse.Namespace) -> int:
         mode=arguments.mode,
         seed=arguments.seed,
         max_wait_s=arguments.max_wait_s,
+        window_s=arguments.window_s,
+        open_until=arguments.open_until,
+        reposition=arguments.reposition,
+        history=arguments.history,
+        bound=arguments.bound,
         out=arguments.out,
     )
     settings = Settings()
@@ -44,6 +49,8 @@ def _print(report: Report) -> None:
     print(f"wait {wait.mean} s on average, {wait.p50} s in the middle, {wait.p95} s at the 95th percentile")
     print(f"pickup {report.pickup_km_mean} km, utilisation {report.driver.utilisation_pct} %, ", end="")
     print(f"empty {report.driver.empty_km_pct} % of the kilometres")
+    if report.h1_pct is not None:
+        print(f"{report.h1_pct} % of what hindsight could have reached")
     if report.rejected_rows:
         print("rows not used:", ", ".join(f"{n} {reason}" for reason, n in report.rejected_rows.items()))
     print(f"{report.sim_s} s simulated in {report.wall_s} s ({report.speedup} x)")

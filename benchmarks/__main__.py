@@ -25,6 +25,7 @@ BENCHMARKS = {
     "traffic": "travel times learned from pings and from trips alone, tested on later and on other trips",
     "segments": "the segment of each of half a million places, beside h3 asked for a cell at each",
     "zones": "which zone each of a million places is in, beside shapely alone",
+    "scenarios": "the shared scenarios under every mode of the simulator, beside what peers reach on them",
     "simulate": "a day of Manhattan's trips in virtual time, beside ridepy",
 }
 MANUAL = Path(__file__).parent.parent / "docs" / "OPERATIONS.md"

@@ -22,6 +22,7 @@ from runtime.kafka_settings import KafkaSettings
 from runtime.redis_settings import RedisSettings
 from runtime.segment_settings import SegmentSettings
 from runtime.services_settings import ServicesSettings
+from runtime.simulator_settings import SimulatorSettings
 from runtime.sqlsettings import SqlSettings
 from runtime.traffic_settings import TrafficSettings
 
@@ -183,14 +184,6 @@ class MapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     zones_look_s: float = 2.0  # between looks in SQL for zones that operators have changed
     closure_snap_m: float = 20.0  # how far beside a street the line that closes it may be drawn
     roads_look_s: float = 5.0  # between looks in SQL for closures and learned times
-
-
-class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How much a simulation may take on."""
-
-    max_rows: int = 5_000_000
-    max_drivers: int = 100_000
-    max_wait_s: float = 86_400.0
 
 
 class RuntimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -91,6 +91,7 @@ class Engine:
             self._pickup_m,
             self._fare,
             self._ended_at,
+            float(np.nansum(self._pickup_m)),
         )
 
     def _ask(self, request: int, now: float) -> None:

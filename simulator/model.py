@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 import numpy as np
@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from core.errors import InvalidInput
 from core.geo import FloatArray, IntArray
-from runtime.settings import SimulatorSettings
+from runtime.simulator_settings import SimulatorSettings
 
-Mode = Literal["best", "broadcast"]
+Mode = Literal["best", "broadcast", "batch"]
+OpenUntil = Literal["accept", "pickup"]
 Reason = Literal[
     "missing_value",
     "bad_type",
@@ -34,7 +35,11 @@ def quiet(stage: str, share: float) -> None:
 
 
 class SimulationAsk(msgspec.Struct, frozen=True, kw_only=True):
-    """One simulation: `trips` None means made-up demand; the fleet is a number of cabs or a file of starts."""
+    """One simulation: `trips` None means made-up demand; the fleet is a number of cabs or a file of starts.
+
+    `window_s`, `open_until` and `reposition` are of mode batch. `history` are past trips, from which repositioning
+    learns; without it, it learns from the run's own past.
+    """
 
     trips: Path | None
     drivers: int | None = None
@@ -42,12 +47,23 @@ class SimulationAsk(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode = "best"
     seed: int = 0
     max_wait_s: float = 600.0
+    window_s: float = 2.0
+    open_until: OpenUntil = "accept"
+    reposition: bool = False
+    history: Path | None = None
+    bound: bool = False
     out: Path | None = None
 
     def checked(self, limits: SimulatorSettings) -> SimulationAsk:
         """Itself. Raises InvalidInput naming the first field that breaks a rule."""
-        if self.mode not in ("best", "broadcast"):
-            raise InvalidInput(f"mode must be best or broadcast, got {self.mode!r}")
+        if self.mode not in get_args(Mode):
+            raise InvalidInput(f"mode must be best, broadcast or batch, got {self.mode!r}")
+        if self.open_until not in get_args(OpenUntil):
+            raise InvalidInput(f"open_until must be accept or pickup, got {self.open_until!r}")
+        if self.mode != "batch" and (self.open_until == "pickup" or self.reposition):
+            raise InvalidInput("open_until pickup and reposition need mode batch")
+        if not limits.min_window_s <= self.window_s <= self.max_wait_s:
+            raise InvalidInput(f"window_s must be from {limits.min_window_s:g} to max_wait_s, got {self.window_s:g}")
         if (self.drivers is None) == (self.fleet is None):
             raise InvalidInput("give either drivers (a number) or fleet (a file), not both")
         if self.drivers is not None and not 1 <= self.drivers <= limits.max_drivers:
@@ -100,6 +116,7 @@ class Outcomes:
     pickup_m: FloatArray
     fare_minor: IntArray
     ended_at: float  # when the last cab was done and the last request settled
+    empty_m: float  # driven without a rider by all cabs, on the way to riders and else
 
     @property
     def served(self) -> npt.NDArray[np.bool_]:

@@ -110,9 +110,18 @@ class Fare(Protocol):
     def __call__(self, distance_m: float, duration_s: float) -> int: ...
 
 
+class Match(Protocol):
+    """The live engine's matching of a window: the pairs chosen for each request, or -1; see dispatch/matching.py."""
+
+    def __call__(self, first: IntArray, cab: IntArray, cost: IntArray, leaving: IntArray, cabs: int) -> IntArray:
+        """Pairs of request i are those at `first[i]` to `first[i + 1] - 1`; costs are milliseconds."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is tried out: who is offered a trip, and what it earns."""
+    """What is tried out: who is offered a trip, who gets whom in a window, and what a trip earns."""
 
     decide: Decider
+    match: Match
     fare: Fare

@@ -11,6 +11,7 @@ import numpy as np
 
 from core.clock import rfc3339
 from core.geo import BoolArray, FloatArray
+from simulator.bound import WORTH_S
 from simulator.model import Mode, Outcomes
 from simulator.scenario import Scenario
 
@@ -80,6 +81,7 @@ class RunFacts:
     seed: int
     drivers: int
     wall_s: float
+    bound: float | None = None  # of the sum of (WORTH_S - wait)
 
 
 def make_report(scenario: Scenario, outcomes: Outcomes, facts: RunFacts) -> Report:
@@ -89,7 +91,7 @@ def make_report(scenario: Scenario, outcomes: Outcomes, facts: RunFacts) -> Repo
     wait_s = (outcomes.pickup_at - requests.at)[served]
     match_s = (outcomes.assigned_at - requests.at)[served]
     sim_s = outcomes.ended_at - float(requests.at[0]) if n else 0.0
-    empty_m, ridden_m = float(outcomes.pickup_m[served].sum()), float(requests.direct_m[served].sum())
+    empty_m, ridden_m = outcomes.empty_m, float(requests.direct_m[served].sum())
     riding_s = float(requests.direct_s[served].sum())
     earned = np.zeros(facts.drivers)
     np.add.at(earned, outcomes.driver[served], outcomes.fare_minor[served])
@@ -111,8 +113,8 @@ def make_report(scenario: Scenario, outcomes: Outcomes, facts: RunFacts) -> Repo
         speedup=round(sim_s / facts.wall_s, 1) if facts.wall_s > 0 else None,
         mode=facts.mode,
         seed=facts.seed,
-        h1_pct=None,
-        bound=None,
+        h1_pct=None if facts.bound is None else _share(float((WORTH_S - wait_s).sum()), facts.bound),
+        bound=facts.bound,
         served_by_length_pct=served_by_length_pct(requests.direct_s, served),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,12 @@ class Scenario:
         """How many rows could not be used, by reason, in the order of the reasons' names."""
         reasons = [reason for reason in self.raw.reason if reason is not None]
         return {reason: reasons.count(reason) for reason in sorted(set(reasons))}
+
+
+def first_of(scenario: Scenario, most: int = 2) -> Scenario:
+    """The same with its first requests alone."""
+    few = {field.name: getattr(scenario.requests, field.name)[:most] for field in fields(Requests)}
+    return replace(scenario, requests=Requests(**few))
 
 
 def read_trips(path: Path, max_rows: int) -> RawTrips:

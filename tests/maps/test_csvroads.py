@@ -15,7 +15,8 @@ from maps.cityinfo import show_city
 from maps.csvroads import CsvTables, read_tables
 from maps.roads import ROAD_CLASSES
 from maps.routes import RouteWorkers
-from runtime.settings import Settings, SimulatorSettings
+from runtime.settings import Settings
+from runtime.simulator_settings import SimulatorSettings
 from simulator.model import SimulationAsk, quiet
 from simulator.service import load, run
 from simulator.streets import Streets

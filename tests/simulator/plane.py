@@ -73,4 +73,9 @@ def fare(distance_m: float, duration_s: float) -> int:
     return round(distance_m)
 
 
-RULES = Rules(nearest, fare)
+def nobody(first: IntArray, cab: IntArray, cost: IntArray, leaving: IntArray, cabs: int) -> IntArray:
+    """No window is matched."""
+    return np.full(len(leaving), -1)
+
+
+RULES = Rules(nearest, nobody, fare)

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import InvalidInput
-from runtime.settings import SimulatorSettings
+from runtime.simulator_settings import SimulatorSettings
 from simulator.engine import Engine, Terms
 from simulator.model import Outcomes, RawTrips, SimulationAsk, quiet
 from simulator.ports import Cabs, Offers, Rules, Search, TravelToPickup
 from simulator.report import gini, served_by_length_pct
 from simulator.scenario import Scenario, place_trips
 from simulator.service import run
-from tests.simulator.plane import RULES, STEP, PlaneCity, fare
+from tests.simulator.plane import RULES, STEP, PlaneCity, fare, nobody
 
 Ride = tuple[float, int, int]  # second, steps east of the pickup, steps east of the dropoff
 
@@ -82,7 +82,7 @@ def test_a_decision_sees_idle_cabs_only_and_what_is_left_of_the_riders_patience(
         seen.append((search, cabs.driver.tolist(), cabs.idle_s.tolist()))
         return RULES.decide(search, cabs, travel)
 
-    played([(0, 100, 200), (10, 450, 0), (20, 260, 300)], [0, 500], rules=Rules(watching, fare))
+    played([(0, 100, 200), (10, 450, 0), (20, 260, 300)], [0, 500], rules=Rules(watching, nobody, fare))
     assert [drivers for _, drivers, _ in seen] == [[0, 1], [1], [0]]
     assert [search.max_pickup_s for search, _, _ in seen] == [600.0, 600.0, 420.0]
     assert [idle for _, _, idle in seen] == [[0.0, 0.0], [10.0], [0.0]]
@@ -93,7 +93,7 @@ def test_an_offer_to_a_cab_that_comes_too_late_is_passed_over() -> None:
         offers = RULES.decide(search, cabs, travel)
         return Offers(offers.row[::-1], offers.pickup_s[::-1], offers.pickup_m[::-1])
 
-    outcomes = played([(0, 100, 200)], [0, 700], rules=Rules(worst_first, fare), max_wait_s=200)
+    outcomes = played([(0, 100, 200)], [0, 700], rules=Rules(worst_first, nobody, fare), max_wait_s=200)
     assert outcomes.driver.tolist() == [0]
 
 
@@ -216,7 +216,7 @@ def test_quarters_by_length_and_gini() -> None:
         ({"max_wait_s": 0.0}, "max_wait_s"),
         ({"max_wait_s": float("nan")}, "max_wait_s"),
         ({"seed": -1}, "seed"),
-        ({"mode": "batch"}, "mode"),
+        ({"mode": "all"}, "mode"),
     ],
 )
 def test_an_ask_that_breaks_a_rule_names_the_field(changes: dict[str, object], names: str) -> None:
