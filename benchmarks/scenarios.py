@@ -39,7 +39,7 @@ ABLATIONS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "window_10": ({"window_s": 10.0}, {}),
     "window_30": ({"window_s": 30.0}, {}),
     "nobody_waited_for": ({}, {"ahead_s": 0.0}),
-    "all_worth_serving": ({}, {"left_s": 1_000.0}),
+    "all_worth_serving": ({}, {"left_spread_s": 1_000.0}),
     "own_past": ({"history": None}, {}),
 }
 ABLATED = "grid40_m"

@@ -17,7 +17,8 @@ class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     pairs: int = 24  # cabs that are weighed for each request, the first to arrive
     ahead_s: float = 120.0  # how soon a cab must finish to be waited for
     ahead_open_s: float = 20.0  # the same while assignments stay open until the pickup
-    left_s: float = 320.0  # what leaving a request for the next window costs, in seconds of pickup time
+    left_s: float = 1_500.0  # what leaving a request for the next window costs, in seconds of pickup time
+    left_spread_s: float = 320.0  # the same where idle cabs are spread: soon a nearer one may be free
     left_per_waited_s: float = 0.0  # so much more for each second waited
     spread_every_s: float = 30.0  # between looks at where idle cabs should wait
     spread_ahead_s: float = 600.0  # the requests that are expected within this time draw them

@@ -98,7 +98,8 @@ class BatchEngine:
         )
         if not len(cab):
             return
-        leaving_s = limits.left_s + limits.left_per_waited_s * (now - trips.at[pool])
+        left_s = limits.left_spread_s if terms.reposition else limits.left_s
+        leaving_s = left_s + limits.left_per_waited_s * (now - trips.at[pool])
         leaving = np.where(self.book.cab[pool] >= 0, _KEPT, np.rint(_MS * leaving_s)).astype(np.int64)
         cost = np.rint(_MS * (arrival - now)).astype(np.int64)
         chosen = terms.rules.match(first, cab, cost, leaving, len(self._fleet.state))
