@@ -14,7 +14,7 @@ class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     min_window_s: float = 0.1
     max_posts: int = 6_000  # points between which every travel time is kept: 10 bytes for each pair
     max_bound_requests: int = 5_000  # of `--bound`, whose flow has a branch for most pairs of requests
-    pairs: int = 24  # cabs that are weighed for each request, the first to arrive
+    pairs: int = 24  # free cabs that are weighed for each request, the first to arrive; while open as many under way
     ahead_s: float = 120.0  # how soon a cab must finish to be waited for
     ahead_open_s: float = 20.0  # the same while assignments stay open until the pickup
     left_s: float = 1_500.0  # what leaving a request for the next window costs, in seconds of pickup time

@@ -151,23 +151,24 @@ def _ride(cab, fleet, roads, trips, book):  # type: ignore[no-untyped-def]
 def pairs(pool, fleet, roads, trips, book, now, max_wait_s, most, ahead_s, swapping):  # type: ignore[no-untyped-def]
     """The cabs that can be with each waiting request in time: where each one's pairs begin, the cabs, their arrivals.
 
-    At most `most` cabs a request, the first to arrive, and the cab that it has. Cabs whose ride ends within `ahead_s`
-    count; with `swapping` those that are under way to another rider too, and nobody is worse off than promised.
+    At most `most` free cabs a request, the first to arrive, and the cab that it has. Cabs whose ride ends within
+    `ahead_s` count as free; with `swapping` as many that are under way to another rider come on top. Nobody is worse
+    off than promised.
     """
     nodes, cabs = len(roads.seconds), len(fleet.state)
-    head, after = np.full(nodes, -1, np.int32), np.empty(cabs, np.int32)
+    free, coming, after = np.full(nodes, -1, np.int32), np.full(nodes, -1, np.int32), np.empty(cabs, np.int32)
     for cab in range(cabs):
-        state = fleet.state[cab]
-        if state == IDLE or (state == RIDING and fleet.at[cab] <= now + ahead_s) or (swapping and state == COMING):
-            after[cab] = head[fleet.node[cab]]
-            head[fleet.node[cab]] = cab
+        state, node = fleet.state[cab], fleet.node[cab]
+        if state == COMING and swapping:
+            after[cab], coming[node] = coming[node], cab
+        elif state == IDLE or (state == RIDING and fleet.at[cab] <= now + ahead_s):
+            after[cab], free[node] = free[node], cab
     first = np.zeros(len(pool) + 1, np.int64)
-    cab_of = np.empty(len(pool) * (most + 1), np.int64)
-    arrival = np.empty(len(pool) * (most + 1))
+    cab_of = np.empty(len(pool) * (2 * most + 1), np.int64)
+    arrival = np.empty(len(pool) * (2 * most + 1))
     n = 0
     for row in range(len(pool)):
         request = pool[row]
-        begin = n
         latest = min(trips.at[request] + max_wait_s, book.promised_at[request]) + _ROUNDING_S
         own, pickup, access_s = book.cab[request], trips.pickup[request], trips.access_s[request]
         if own >= 0:
@@ -175,25 +176,36 @@ def pairs(pool, fleet, roads, trips, book, now, max_wait_s, most, ahead_s, swapp
             if fleet.state[own] == RIDING:  # it still carries another
                 arrival[n] = max(fleet.at[own], now) + roads.seconds[pickup, fleet.node[own]] + access_s
             n += 1
-            begin += 1
-        for near in range(nodes):
-            node = roads.order[pickup, near]
-            way_s = roads.seconds[pickup, node] + access_s
-            if now + way_s > latest or (n - begin == most and now + way_s >= arrival[n - 1]):
-                break
-            cab = head[node]
-            while cab >= 0:
-                there = max(fleet.at[cab], now) + way_s
-                if there <= latest and cab != own and (n - begin < most or there < arrival[n - 1]):
-                    place = n if n - begin < most else n - 1
-                    while place > begin and arrival[place - 1] > there:
-                        cab_of[place], arrival[place] = cab_of[place - 1], arrival[place - 1]
-                        place -= 1
-                    cab_of[place], arrival[place] = cab, there
-                    n = min(n + 1, begin + most)
-                cab = after[cab]
+        wish = pickup, access_s, latest, own
+        n = _soonest(wish, free, after, fleet, roads, now, most, cab_of, arrival, n)
+        if swapping:
+            n = _soonest(wish, coming, after, fleet, roads, now, most, cab_of, arrival, n)
         first[row + 1] = n
     return first, cab_of[:n], arrival[:n]
+
+
+@compiled
+def _soonest(wish, head, after, fleet, roads, now, most, cab_of, arrival, begin):  # type: ignore[no-untyped-def]
+    """Write the `most` cabs that can be at a pickup first, of those listed at each post, from `begin` on; the end."""
+    pickup, access_s, latest, own = wish
+    n = begin
+    for near in range(len(roads.seconds)):
+        node = roads.order[pickup, near]
+        way_s = roads.seconds[pickup, node] + access_s
+        if now + way_s > latest or (n - begin == most and now + way_s >= arrival[n - 1]):
+            break
+        cab = head[node]
+        while cab >= 0:
+            there = max(fleet.at[cab], now) + way_s
+            if there <= latest and cab != own and (n - begin < most or there < arrival[n - 1]):
+                place = n if n - begin < most else n - 1
+                while place > begin and arrival[place - 1] > there:
+                    cab_of[place], arrival[place] = cab_of[place - 1], arrival[place - 1]
+                    place -= 1
+                cab_of[place], arrival[place] = cab, there
+                n = min(n + 1, begin + most)
+            cab = after[cab]
+    return n
 
 
 @compiled
