@@ -16,7 +16,8 @@ from dispatch.model import Offer, RideRequest
 from dispatch.ports import Store
 from dispatch.settle import booking
 from runtime.answers import KEY_KEPT, FirstAnswer, StoredAnswer
-from tests.dispatch.world import AIRPORT, CENTRE, FakeTrips, InMemory, InSql, StoreKind
+from tests.dispatch.stores import FakeTrips, InMemory, InSql, StoreKind
+from tests.dispatch.world import AIRPORT, CENTRE
 from tests.servers import SQL_KINDS
 
 S1, S2 = "881f25c4d5fffff", "881f25a5b7fffff"

@@ -7,7 +7,8 @@ import pytest
 from dispatch.searches import ONE_LANE
 from runtime.clocks import ManualClock
 from runtime.settings import Settings
-from tests.dispatch.world import FakeTrips, InMemory, InSql, World, tuned
+from tests.dispatch.stores import FakeTrips, InMemory, InSql
+from tests.dispatch.world import World, tuned
 from tests.servers import SQL_KINDS
 
 MakeWorld = Callable[..., Awaitable[World]]
@@ -32,8 +33,10 @@ async def make_world(
 
     yield make
     for world in made:
-        await world.check_truths()
-        await world.close()
+        try:
+            await world.check_truths()
+        finally:
+            await world.close()
 
 
 @pytest.fixture

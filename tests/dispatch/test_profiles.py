@@ -13,7 +13,7 @@ from runtime.clocks import ManualClock
 from runtime.settings import DispatchSettings
 from runtime.sql import Database
 from tests.contracts.test_dispatch_store import a_request, an_offer
-from tests.dispatch.world import FakeTrips
+from tests.dispatch.stores import FakeTrips
 
 
 class FakeRatings:

@@ -18,7 +18,8 @@ from dispatch.model import Offer, Policy, RequestRide
 from dispatch.modes import places
 from dispatch.searches import ONE_LANE
 from runtime.clocks import ManualClock
-from tests.dispatch.world import AIRPORT, CENTRE, FakeTrips, InMemory, InSql, World, north_of, tuned
+from tests.dispatch.stores import FakeTrips, InMemory, InSql
+from tests.dispatch.world import AIRPORT, CENTRE, World, north_of, tuned
 
 DRIVERS = [f"drv_{n}" for n in range(5)]
 RIDERS = [f"rdr_{n}" for n in range(3)]

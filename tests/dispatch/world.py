@@ -6,23 +6,19 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
-import sqlalchemy as sa
 
-from core.errors import Conflict, NotFound
+from core.errors import NotFound
 from core.events import AnyEvent, CabFound, Event, NoCabFound, OfferEnded
 from core.geo import FloatArray, IntArray, LatLng, haversine_many_m
 from core.ids import Ids
 from core.money import Money
-from dispatch.adapters.memory import MemoryStore
-from dispatch.adapters.sql import SqlStore, end_trip
 from dispatch.model import (
     BUSY,
     ONLINE,
-    NewTrip,
     Offer,
     PickupTravel,
     ProfileRows,
@@ -31,21 +27,18 @@ from dispatch.model import (
     RideRequest,
     SupplyRows,
 )
-from dispatch.ports import DriverQueues, PickupRules, Ports, SharedClaims, Store
+from dispatch.ports import DriverQueues, PickupRules, Ports, SharedClaims
 from dispatch.searches import ONE_LANE, LaneOf, one_lane
 from dispatch.service import RideDesk
 from maps import segments
 from maps.adapters.memory import MemorySegments
 from maps.knownsegments import KnownSegments
 from maps.segmentdesk import SegmentDesk
-from runtime.answers import StoredAnswer
 from runtime.batch_settings import BatchSettings
 from runtime.clocks import ManualClock
-from runtime.idempotency import answers
 from runtime.segment_settings import SegmentSettings
 from runtime.settings import DispatchSettings, Settings
-from runtime.sql import Database, outbox
-from runtime.sqlsettings import SqlSettings
+from tests.dispatch.stores import FakeTrips, StoreKind
 
 CENTRE = LatLng(57.7041, 11.9697)
 AIRPORT = LatLng(57.6688, 12.2923)
@@ -182,87 +175,6 @@ class FakeQuotes:
         return Money(12_300, "SEK")
 
 
-class FakeTrips:
-    """The trips room, with its one-active-trip-a-driver rule."""
-
-    def __init__(self) -> None:
-        self.opened: list[NewTrip] = []
-        self.active: dict[str, str] = {}
-        self.suspended: set[str] = set()
-
-    async def papers(self, driver_id: str, quote_id: str | None) -> object:
-        if driver_id in self.suspended:
-            raise Conflict("the driver is suspended", code="not_approved")
-        return driver_id, quote_id
-
-    async def open(self, trip: NewTrip, papers: object) -> str:
-        await asyncio.sleep(0)
-        assert papers == (trip.driver_id, trip.quote_id)
-        if trip.driver_id in self.active:
-            raise Conflict("the driver is on another trip", code="driver_busy")
-        self.opened.append(trip)
-        self.active[trip.driver_id] = f"trip_{len(self.opened)}"
-        return self.active[trip.driver_id]
-
-
-class StoreKind(Protocol):
-    """A store and a way to see all that it published."""
-
-    store: Store
-
-    async def start(self) -> None: ...
-    async def events(self) -> list[Event]: ...
-    async def answers(self) -> dict[str, StoredAnswer]: ...
-    async def end_trip(self, request_id: str) -> None: ...
-    async def close(self) -> None: ...
-
-
-class InMemory:
-    def __init__(self, trips: FakeTrips) -> None:
-        self._store = MemoryStore(lambda: trips)
-        self.store: Store = self._store
-
-    async def start(self) -> None: ...
-
-    async def events(self) -> list[Event]:
-        return self._store.events
-
-    async def answers(self) -> dict[str, StoredAnswer]:
-        return self._store.answers
-
-    async def end_trip(self, request_id: str) -> None:
-        await self._store.end_trip(request_id)
-
-    async def close(self) -> None: ...
-
-
-class InSql:
-    def __init__(self, trips: FakeTrips, url: str) -> None:
-        self.database = Database(url, SqlSettings(sqlite_synchronous="NORMAL"))
-        self.store: Store = SqlStore(self.database, lambda _tx: trips)
-
-    async def start(self) -> None:
-        await self.database.create_all()
-
-    async def events(self) -> list[Event]:
-        async with self.database.reading() as connection:
-            bodies = (await connection.execute(sa.select(outbox.c.body).order_by(outbox.c.seq))).scalars().all()
-        decode = msgspec.json.Decoder(AnyEvent).decode
-        return [decode(body) for body in bodies]
-
-    async def answers(self) -> dict[str, StoredAnswer]:
-        async with self.database.reading() as connection:
-            rows = (await connection.execute(sa.select(answers))).all()
-        return {row.scope_key: StoredAnswer(row.status, row.body) for row in rows}
-
-    async def end_trip(self, request_id: str) -> None:
-        async with self.database.transaction() as tx:
-            await end_trip(tx, request_id)
-
-    async def close(self) -> None:
-        await self.database.close()
-
-
 @dataclass
 class World:
     """The desk and all its fakes."""
@@ -379,11 +291,11 @@ class World:
             request, offers = found
             endings = [e for e in events if isinstance(e, CabFound | NoCabFound) and e.request_id == request_id]
             accepted = [offer for offer in offers if offer.status == "accepted"]
-            trips = [trip for trip in self.trips.opened if trip.request_id == request_id]
+            trips = await self.kind.trips_of(request_id)
             regions = {e.region for e in events if isinstance(e, AnyEvent) and e.request_id == request_id}
             assert regions == {segments.region_of(request.segment)}, "events of a ride go to one worker"
             assert len(endings) == (0 if request.is_open else 1)
-            assert len(accepted) == len(trips) == (1 if request.status == "assigned" else 0)
+            assert len(accepted) == trips == (1 if request.status == "assigned" else 0)
             still_open = [offer for offer in offers if offer.is_open]
             assert request.is_open or not still_open
             ended_ids = [e.offer_id for e in events if isinstance(e, OfferEnded) and e.request_id == request_id]
