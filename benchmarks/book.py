@@ -18,7 +18,7 @@ from typing import Any
 
 import uvloop
 
-from benchmarks import offers
+from benchmarks import asking
 from benchmarks.bookings import Asks, book, check, engine_cpu_s, engines, places
 from benchmarks.harness import Ask, Result, Rounds, interleaved, machine, percentile, today, versions
 from benchmarks.pgbench import Pgbench, Postgres, booked_rows
@@ -38,7 +38,7 @@ NOTES = [
     "same process without searches, as `--role edge` has it, two_edges two of them. Every turn begins with a fresh "
     f"database and engine, and {WARM_S:g} s that do not count, for pgbench too.",
     "Each answered booking was found in SQL with its event and its kept answer, and nothing else was.",
-    f"Offers: {offers.PER_S:g} asks a second at random times, {offers.DRIVERS} drivers, broadcast to three of them. "
+    f"Offers: {asking.PER_S:g} asks a second at random times, {asking.DRIVERS} drivers, broadcast to three of them. "
     "From the ask to the first offer on a socket, seen by who asks; each offer was of the ride that was asked for.",
 ]
 
@@ -151,15 +151,15 @@ class Bench:
         url, floor = self.postgres.fresh(), self.postgres.fresh()
         async with engines(self.folder, url) as running:
             asks, key = Asks(self.folder, where), (self.folder / "token.key").read_bytes()
-            async with offers.offers(running[0], asks, where, key) as asking:
-                await asking.run(WARM_S)
+            async with asking.offers(running[0], asks, where, key) as riders:
+                await riders.run(WARM_S)
                 for turn in interleaved(["pgbench", "offers"], self.ask.rounds):
                     if turn == "pgbench":
                         done = await asyncio.to_thread(pgbench.run, floor, 1, self.seconds)
                         self.rounds.add("pgbench_single_p50_ms", done.p50_ms)
                         self.ask.say(f"pgbench, one client     p50 {done.p50_ms:.2f} ms")
                         continue
-                    waits = await asking.run(self.seconds)
+                    waits = await riders.run(self.seconds)
                     self.checked += len(waits)
                     self.rounds.add("offer_p50_ms", 1e3 * percentile(waits, 0.5))
                     self.rounds.add("offer_p95_ms", 1e3 * percentile(waits, 0.95))

@@ -125,7 +125,11 @@ class Asks:
         """A new rider's id and token."""
         self._count += 1
         rider_id = f"rdr_{self._count:026d}"
-        return rider_id, self._tokens.sign("rider", rider_id, TOKEN_S)
+        return rider_id, self.token(rider_id)
+
+    def token(self, rider_id: str) -> str:
+        """A rider's token."""
+        return self._tokens.sign("rider", rider_id, TOKEN_S)
 
     def bytes(self, count: int) -> bytes:
         """So many requests as native/booker.c takes them."""
@@ -134,9 +138,14 @@ class Asks:
     def _one(self) -> bytes:
         return self.request(*self.rider(), *self._rng.sample(self._places, 2))
 
-    def request(self, rider_id: str, token: str, pickup: LatLng, dropoff: LatLng) -> bytes:
+    def operator(self) -> str:
+        """An operator's token, who may choose the mode."""
+        return self._tokens.sign("ops", "benchmark", TOKEN_S)
+
+    def request(self, rider_id: str, token: str, pickup: LatLng, dropoff: LatLng, mode: str | None = None) -> bytes:
         """POST /v1/ride-requests, with a key of its own."""
-        body = msgspec.json.encode({"rider_id": rider_id, "pickup": pickup._asdict(), "dropoff": dropoff._asdict()})
+        asked = {"rider_id": rider_id, "pickup": pickup._asdict(), "dropoff": dropoff._asdict()}
+        body = msgspec.json.encode(asked if mode is None else asked | {"mode": mode})
         return _post("/v1/ride-requests", token, body, f"Idempotency-Key: {self._rng.getrandbits(128):032x}\r\n")
 
     def cancelling(self, request_id: str, token: str) -> bytes:

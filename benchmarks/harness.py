@@ -30,7 +30,7 @@ class WrongAnswer(Exception):
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """One call of a benchmark: quick forms end within 60 s; `say` takes lines for people. Sizes are for soak alone."""
+    """One call of a benchmark: quick forms end within 60 s; `say` takes lines. Sizes are for soak and offers."""
 
     quick: bool
     say: Callable[[str], None]

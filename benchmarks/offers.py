@@ -1,193 +1,86 @@
-"""From a rider's ask to the offer on a driver's socket, in an engine with every role, at a steady rate of asks.
+"""From a rider's ask to the first offer, with thousands of drivers and each mode in its turn on one engine.
 
-Drivers stand still, ping, and answer no offer; each rider calls the ride off once the first driver has seen it, so that
-all of them stay free. Asks come at random times, over connections that are open already.
+The guide for a batch is its window and 200 ms more.
 """
 
 from __future__ import annotations
 
-import asyncio
-import random
+import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from pathlib import Path
 
-import msgspec
+import uvloop
 
-from benchmarks.bookings import TOKEN_S, Asks
-from benchmarks.harness import CannotRun, fail
-from core.geo import LatLng
-from runtime.auth import Tokens
-from tests.e2e.engine_process import EngineProcess
-from tests.simulation.http import Http
-from tests.simulation.wire import Wire
+from benchmarks.asking import PER_S, PING_S, offers
+from benchmarks.bookings import Asks, engine_cpu_s, engines
+from benchmarks.bookings import places as places_of
+from benchmarks.harness import Ask, Result, Rounds, interleaved, machine, percentile, rounded, today, versions
+from benchmarks.pgbench import Postgres
+from benchmarks.processes import needs_two_cores
+from benchmarks.soak import allow_files
+from runtime.batch_settings import BatchSettings
 
-DRIVERS = 100
-PER_S = 20.0
-PING_S = 5.0
-CONNECTIONS = 16
-OFFER_S = 10.0  # the longest wait for an offer
-READY_S = 30.0
+MANY = 5_000  # drivers
+MODES = ("best", "broadcast", "batch")
+WARM_S = 5.0
+WINDOW = BatchSettings()
+GUIDE_S = WINDOW.window_s + 0.2
+_FILES_EACH, _SPARE_FILES = 2, 2_000
 
 
-class Waits:
-    """When each ask began and its first offer came; drivers and riders tell it."""
-
-    def __init__(self, give_up_s: float = OFFER_S) -> None:
-        self._give_up_s = give_up_s
-        self.offered: dict[str, tuple[float, Any]] = {}  # first time and message by request id
-        self._news: dict[str, asyncio.Event] = {}
-
-    def heard(self, message: dict[str, Any]) -> None:
-        """A message on a driver's socket."""
-        if message["type"] == "offer" and message["request_id"] not in self.offered:
-            self.offered[message["request_id"]] = time.monotonic(), message
-            self._event(message["request_id"]).set()
-
-    async def first(self, request_id: str) -> tuple[float, Any]:
-        """When the first offer of a request came, and the offer. Fails when none comes."""
+def run(ask: Ask) -> Result:
+    """The benchmark; see the module."""
+    needs_two_cores()
+    count = ask.drivers or (200 if ask.quick else MANY)
+    allow_files(_FILES_EACH * count + _SPARE_FILES)
+    with tempfile.TemporaryDirectory(prefix="hexcab-offers-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # the account that runs PostgreSQL passes through
+        postgres = Postgres(folder / "services")
+        postgres.start()
         try:
-            await asyncio.wait_for(self._event(request_id).wait(), self._give_up_s)
-        except TimeoutError:
-            fail(f"no driver was offered {request_id} in {self._give_up_s:.0f} s")
-        return self.offered[request_id]
-
-    def _event(self, request_id: str) -> asyncio.Event:
-        return self._news.setdefault(request_id, asyncio.Event())
+            return uvloop.run(_run(ask, postgres, folder, count))
+        finally:
+            postgres.stop()
 
 
-class Connections:
-    """Connections to the API, each for one call at a time; the server closes those that idle for seconds."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._free: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
-
-    async def open(self) -> None:
-        """Open them all."""
-        for _ in range(CONNECTIONS):
-            self._free.put_nowait(await asyncio.open_connection("127.0.0.1", self._port))
-
-    def close(self) -> None:
-        """Close those that are not in use; `open` may follow."""
-        while not self._free.empty():
-            self._free.get_nowait()[1].close()
-
-    async def call(self, request: bytes) -> tuple[int, float, dict[str, Any]]:
-        """The status of the answer, when the request was sent, and what the answer says."""
-        reader, writer = await self._free.get()
-        began = time.monotonic()
-        writer.write(request)
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
-        body: dict[str, Any] = msgspec.json.decode(await reader.readexactly(length))
-        self._free.put_nowait((reader, writer))
-        return int(head.split(None, 2)[1]), began, body
-
-
-class Offers:
-    """Asks at a steady rate, for as long as it is told to."""
-
-    def __init__(self, asks: Asks, connections: Connections, waits: Waits, places: Sequence[LatLng]) -> None:
-        self._asks = asks
-        self._connections = connections
-        self._waits = waits
-        self._places = places
-        self._rng = random.Random(3)
-
-    async def run(self, seconds: float) -> list[float]:
-        """The seconds from each ask to its first offer. Fails when one had none, or another ride's."""
-        await self._connections.open()
-        end, asking = time.monotonic() + seconds, []
-        async with asyncio.TaskGroup() as group:
-            while time.monotonic() < end:
-                asking.append(group.create_task(self._ask()))
-                await asyncio.sleep(self._rng.expovariate(PER_S))
-        self._connections.close()
-        return [each.result() for each in asking]
-
-    async def _ask(self) -> float:
-        rider_id, token = self._asks.rider()
-        pickup, dropoff = self._rng.sample(self._places, 2)
-        status, began, booked = await self._connections.call(self._asks.request(rider_id, token, pickup, dropoff))
-        if status != 201:
-            fail(f"an ask was answered {status}: {booked}")
-        at, offer = await self._waits.first(booked["request_id"])
-        if offer["pickup"] != pickup._asdict() or offer["dropoff"] != dropoff._asdict():
-            fail(f"the offer for {booked['request_id']} is of another ride: {offer}")
-        status, _, body = await self._connections.call(self._asks.cancelling(booked["request_id"], token))
-        if status != 200:
-            fail(f"a cancel was answered {status}: {body}")
-        return at - began
-
-
-@asynccontextmanager
-async def offers(engine: EngineProcess, asks: Asks, places: Sequence[LatLng], key: bytes) -> AsyncIterator[Offers]:
-    """Drivers on the sockets of an engine, and riders who ask. Raises CannotRun when they cannot connect."""
-    tokens, waits, rng = Tokens(key), Waits(), random.Random(4)
-
-    def mint(scope: Any, subject: str) -> str:
-        return tokens.sign(scope, subject, TOKEN_S)
-
-    http = Http(engine.url, mint)
-    drivers = []
-    for number, driver_id in enumerate(await asyncio.gather(*(_signed_up(http, number) for number in range(DRIVERS)))):
-        wire = Wire(f"{engine.gateway_url}/v1/driver/ws", mint("driver", driver_id), rng)
-        drivers.append(asyncio.create_task(_drive(wire, rng.choice(places), waits, number / DRIVERS * PING_S)))
-    connections = Connections(engine.port)
-    try:
-        await _until_seen(http, places[0], drivers)
-        yield Offers(asks, connections, waits, places)
-    finally:
-        connections.close()
-        for driver in drivers:
-            driver.cancel()
-        await asyncio.gather(*drivers, return_exceptions=True)
-        await http.close()
-
-
-async def _signed_up(http: Http, number: int) -> str:
-    vehicle = {"plate": f"BOOK {number}", "class": "standard", "seats": 4}
-    body = {"name": f"driver {number}", "phone": f"+46701{number:06d}", "vehicle": vehicle}
-    made = await http.call("POST", "/v1/drivers", body=body)
-    if not made.ok:
-        raise CannotRun(f"a driver could not be signed up: {made}")
-    return str(made.body["driver_id"])
-
-
-async def _drive(wire: Wire, at: LatLng, waits: Waits, offset_s: float) -> None:
-    """Connect, come online, and ping."""
-    welcomed = asyncio.Event()
-
-    def heard(message: dict[str, Any]) -> None:
-        if message["type"] == "welcome":
-            wire.send({"type": "status", "online": True})
-            welcomed.set()
-        waits.heard(message)
-
-    wire.heard = heard
-    async with asyncio.TaskGroup() as group:
-        group.create_task(wire.keep())
-        await welcomed.wait()
-        seq = 0
-        while True:
-            seq += 1
-            wire.send({"type": "ping", "seq": seq, "ts": int(time.time() * 1000), "lat": at.lat, "lng": at.lng})
-            await asyncio.sleep(PING_S + (offset_s if seq == 1 else 0.0))
-
-
-async def _until_seen(http: Http, near: LatLng, drivers: Sequence[asyncio.Task[None]]) -> None:
-    """Until cabs are seen around a place."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(READY_S):
-            while True:
-                seen = await http.call("GET", f"/v1/cabs?lat={near.lat}&lng={near.lng}&limit=10")
-                if seen.ok and len(seen.body["items"]) >= 1:
-                    await asyncio.sleep(1.0)  # the last one's first ping
-                    return
-                for driver in drivers:
-                    if driver.done():
-                        driver.result()
-                await asyncio.sleep(0.2)
-    raise CannotRun(f"no driver was seen within {READY_S:.0f} s")
+async def _run(ask: Ask, postgres: Postgres, folder: Path, count: int) -> Result:
+    before, rounds, checked = machine(), Rounds(), 0
+    version, where = await postgres.prepare(), places_of(ask.say)
+    waited: dict[str, list[float]] = {mode: [] for mode in MODES}
+    async with engines(folder, postgres.fresh()) as running:
+        asks, key = Asks(folder, where), (folder / "token.key").read_bytes()
+        async with offers(running[0], asks, where, key, count) as asking:
+            ask.say(f"{count} drivers are connected")
+            await asking.run(WARM_S)
+            for mode in interleaved(MODES, ask.rounds):
+                begin, used = time.monotonic(), sum(engine_cpu_s(running).values())
+                waits = await asking.run(4.0 if ask.quick else 12.0, mode)
+                used = sum(engine_cpu_s(running).values()) - used
+                rounds.add(f"{mode}_engine_cores", used / (time.monotonic() - begin))
+                rounds.add(f"{mode}_p50_ms", 1e3 * percentile(waits, 0.5))
+                rounds.add(f"{mode}_p95_ms", 1e3 * percentile(waits, 0.95))
+                waited[mode] += waits
+                checked += len(waits)
+                ask.say(
+                    f"{mode:10} p50 {1e3 * percentile(waits, 0.5):7.1f} ms, p95 {1e3 * percentile(waits, 0.95):7.1f}"
+                )
+    figures = rounds.medians() | {"drivers": float(count), "asks_per_s": PER_S, "guide_ms": 1e3 * GUIDE_S}
+    figures |= {f"{mode}_p95_of_all_ms": rounded(1e3 * percentile(waited[mode], 0.95)) for mode in MODES}
+    return Result(
+        name="offers",
+        figures=figures,
+        ratios={"batch_p95_of_guide": rounded(percentile(waited["batch"], 0.95) / GUIDE_S)},
+        spread=rounds.spreads(),
+        checked=checked,
+        machine=before,
+        versions=versions({"postgresql": version}),
+        date=today(),
+        quick=ask.quick,
+        notes=[
+            f"{count} drivers, a ping every {PING_S:g} s each, {PER_S:g} asks a second at random times; one process "
+            "with every role on PostgreSQL. Drivers and riders are one more process on the same cores.",
+            f"guide: the window of {WINDOW.window_s:g} s plus 200 ms, for the p95 of batch; below 1 it is kept.",
+            "Each first offer was of the ride and the mode that were asked for.",
+        ],
+    )

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.asking import Waits
 from benchmarks.bookings import Asks
 from benchmarks.harness import WrongAnswer
-from benchmarks.offers import Waits
 from benchmarks.pgbench import Pgbench
 from core.geo import LatLng
 from runtime.auth import Identity, Tokens
