@@ -13,7 +13,7 @@ from dispatch.adapters.tables import offers
 from dispatch.model import ProfileRows
 from dispatch.ports import Ratings
 from runtime.settings import DispatchSettings
-from runtime.sql import Database
+from runtime.sql import Database, among
 
 _ANSWERED = ("accepted", "declined", "expired")  # an offer that ended otherwise was not the driver's doing
 _IN_CHUNK = 500
@@ -57,7 +57,7 @@ class SqlProfiles:
         latest = sa.func.row_number().over(partition_by=offers.c.driver_id, order_by=offers.c.made_at.desc())
         answered = (
             sa.select(offers.c.driver_id, offers.c.status, latest.label("place"))
-            .where(offers.c.driver_id.in_(driver_ids), offers.c.status.in_(_ANSWERED))
+            .where(among(offers.c.driver_id, driver_ids, self._database.kind), offers.c.status.in_(_ANSWERED))
             .subquery()
         )
         accepted = sa.func.sum(sa.case((answered.c.status == "accepted", 1), else_=0))

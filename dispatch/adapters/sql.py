@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import itemgetter
 
 import sqlalchemy as sa
@@ -25,7 +26,8 @@ from dispatch.adapters.tables import (
 )
 from dispatch.model import OPEN_REQUEST, Offer, OpenSearch, RideRequest
 from dispatch.ports import TripBook
-from runtime.sql import Database, Transaction, unique
+from runtime.gather import Gather
+from runtime.sql import Database, Transaction, among, unique
 
 _IN_CHUNK = 500  # ids in one IN list; some databases take no more than about a thousand parameters
 
@@ -96,6 +98,7 @@ class SqlStore:
         self._database = database
         self._trips = trips
         self.book = SqlBookings(database).book
+        self._holding = Gather(self._all_holding, database.settings.booking_batch, database.settings.waiting)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlUnitOfWork]:
@@ -169,12 +172,17 @@ class SqlStore:
         return [(joined_offer(row), request_of(row)) for row in rows]
 
     async def holding_offers(self, driver_ids: Sequence[str]) -> set[str]:
+        return await self._holding(driver_ids) if driver_ids else set()
+
+    async def _all_holding(self, asked: Sequence[Sequence[str]]) -> Sequence[set[str]]:
+        """One question for all searches that ask at a time: their neighbourhoods overlap."""
+        driver_ids = list(dict.fromkeys(chain.from_iterable(asked)))
         holding: set[str] = set()
         async with self._database.reading() as connection:
             for start in range(0, len(driver_ids), _IN_CHUNK):
-                asked = offers.c.open_driver.in_(driver_ids[start : start + _IN_CHUNK])
-                holding.update((await connection.execute(sa.select(offers.c.open_driver).where(asked))).scalars())
-        return holding
+                some = among(offers.c.open_driver, driver_ids[start : start + _IN_CHUNK], self._database.kind)
+                holding.update((await connection.execute(sa.select(offers.c.open_driver).where(some))).scalars())
+        return [holding.intersection(each) for each in asked]
 
 
 async def _offers_of(connection: AsyncConnection, request_id: str) -> list[Offer]:
