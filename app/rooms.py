@@ -116,24 +116,24 @@ class _Connector:
         self.zones = ZoneDesk(city, SqlZones(stores.databases.trips), stores.ids, stores.clock, settings.maps)
         self.queues = SqlQueues(stores.databases.trips)
         self.times = SqlTraffic(stores.databases.trips)
-        kept = SqlClosures(stores.databases.trips), self.times
-        self.roads = RoadDesk(city, kept, stores.ids, stores.clock, settings, stores.speeds)
+        closures = SqlClosures(stores.databases.trips)
+        self.roads = RoadDesk(city, (closures, self.times), stores.ids, stores.clock, settings, stores.speeds)
         self.live = LiveDrivers()
         self.segments = segment_desk(stores.databases.trips, self.live, stores.wall, settings.segments)
         stores.redis.on_loss(self.live.tell_again)
         self.supply = Supply(
             self.live, stores.supply, stores.clock, fresh_s=settings.location.fresh_s, stream=stores.positions
         )
-        databases = stores.databases
-        self.people = SqlPeople(databases.riders, databases.drivers)
-        self.rider_work = AccountTransactions(databases.riders, SqlRiderWork)
-        self.driver_work = AccountTransactions(databases.drivers, SqlDriverWork)
-        self.live_trips = SqlLiveTrips(databases.trips)
+        self.people = SqlPeople(stores.databases.riders, stores.databases.drivers)
+        self.rider_work = AccountTransactions(stores.databases.riders, SqlRiderWork)
+        self.driver_work = AccountTransactions(stores.databases.drivers, SqlDriverWork)
+        self.live_trips = SqlLiveTrips(stores.databases.trips)
         self.history = History(self.live_trips, stores.archives.trips, settings.trips)
-        self.transactions = TripTransactions(databases.trips, trips.RequestEnds())
+        self.transactions = TripTransactions(stores.databases.trips, trips.RequestEnds())
         rested = stores.archives.trips
         self.audience = trips.Audience(self.apps, Duty(self.supply), self.live_trips, rested, self.elsewhere)
         self.trails_here = trips.TrailsHere(self.live)
+        self.ways = trips.TrailWays(stores.archives.trails, stores.routes, city.paths, settings.driven)
         self.reads = SupplyReads(stores.supply, settings)
         self.cabs = Cabs(self.reads, self.segments, self.live, city, stores.clock)
 
@@ -182,8 +182,8 @@ class _Connector:
         complete = (
             TrailsAnywhere(self.trails_here, link.presence, link.calls, link.host.id) if link else self.trails_here
         )
-        distance = trips.MatchedDistance(self._stores.archives.trails, self._stores.routes, complete)
         fares = trips.CityFares(self._settings.fares, self.zones.surge_floor)
+        distance = trips.TrailDistance(self.ways, complete)
         ports = BillingPorts(self.transactions, self.live_trips, distance, fares, self.audience)
         return Billing(ports, self._stores.clock, self._settings.trips)
 
@@ -263,7 +263,7 @@ def connect_rooms(city: City, stores: Stores, tokens: Tokens, settings: Settings
         accounts=People(riders, drivers),
         quotes=edge.Quotes(quotes),
         rides=edge.Rides(ride_desk, riders, stores.redis.check),
-        trips=edge.Trips(trip_desk, made.history, stores.archives.trails),
+        trips=edge.Trips(trip_desk, made.history, made.ways),
         cabs=made.cabs,
         city=edge.CityMap(city, stores.routes),
         tracks=edge.Tracks(stores.archives.trails, stores.clock, settings),

@@ -23,6 +23,7 @@ BENCHMARKS = {
     "offers": "from a rider's ask to the first offer with 5,000 drivers, in each mode",
     "searches": "1,500 searches while no driver is near: what waiting costs, and how soon a driver is found",
     "soak": "drivers, riders and a fault a minute: is anything lost, does memory grow, how long until an offer",
+    "driven": "metres driven told from trails with holes, jumps and noise, beside Valhalla's bare match",
     "traffic": "travel times learned from pings and from trips alone, tested on later and on other trips",
     "segments": "the segment of each of half a million places, beside h3 asked for a cell at each",
     "zones": "which zone each of a million places is in, beside shapely alone",

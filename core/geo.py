@@ -59,6 +59,14 @@ def haversine_many_m(lat: FloatArray, lng: FloatArray, to: LatLng) -> FloatArray
     return np.asarray(2 * EARTH_RADIUS_M * np.arcsin(np.minimum(1.0, np.sqrt(h))), dtype=np.float64)
 
 
+def hops_m(lat: FloatArray, lng: FloatArray) -> FloatArray:
+    """Great-circle distances in metres from each point to the next along the first axis: (n, ...) to (n - 1, ...)."""
+    lat, lng = np.radians(lat), np.radians(lng)
+    h = np.sin(np.diff(lat, axis=0) / 2) ** 2
+    h += np.cos(lat[:-1]) * np.cos(lat[1:]) * np.sin(np.diff(lng, axis=0) / 2) ** 2
+    return np.asarray(2 * EARTH_RADIUS_M * np.arcsin(np.minimum(1.0, np.sqrt(h))), dtype=np.float64)
+
+
 def bearing_deg(a: LatLng, b: LatLng) -> float:
     """Initial bearing from a to b, degrees clockwise from north, 0 <= bearing < 360."""
     lat_a, lat_b = math.radians(a.lat), math.radians(b.lat)

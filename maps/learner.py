@@ -13,9 +13,10 @@ from core.clock import Clock
 from core.errors import BadFile, Unavailable
 from maps.cities import City
 from maps.drives import DriveReader, Drives, together
-from maps.ports import DrivenTrail, Driving, FinishedRide, Tracer, TrafficStore
+from maps.ports import Driving, FinishedRide, Tracer, TrafficStore
 from maps.published import PublishedTimes
 from maps.traffic import Traffic
+from maps.trails import DrivenTrail
 from runtime.lease import Lease
 from runtime.traffic_settings import TrafficSettings
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from core.geo import LatLng, haversine_m
+from core.geo import LatLng
 from runtime.settings import MapSettings
 
-Grade = Literal["matched", "partial", "raw"]
 NO_ROAD = -1  # among Traced.edges
 _BREAKS = "begin_route_discontinuity"
 _TRACED = (
@@ -71,16 +69,19 @@ class IsochroneAsk(msgspec.Struct, frozen=True, tag="isochrone"):
     slowdown: float = 1.0
 
 
-class Matched(msgspec.Struct, frozen=True, tag="matched"):
-    """The road a trail followed.
-
-    `grade` says how far to trust it: matched = one unbroken road; partial = broken somewhere, gaps counted as the crow
-    flies; raw = no road found, the pings themselves.
-    """
+class Part(msgspec.Struct, frozen=True):
+    """A stretch of road that a trail followed without a break, from its ping number `first` to its ping `last`."""
 
     distance_m: float
     shape: list[LatLng]
-    grade: Grade
+    first: int
+    last: int
+
+
+class Matched(msgspec.Struct, frozen=True, tag="matched"):
+    """The roads that a trail followed, in order; none where it fits no road."""
+
+    parts: list[Part]
 
 
 class TraceAsk(msgspec.Struct, frozen=True, tag="trace"):
@@ -134,10 +135,12 @@ class Isochrone(msgspec.Struct, frozen=True, tag="isochrone"):
 
 def match_question(ask: MatchAsk, settings: MapSettings) -> dict[str, Any]:
     """The `trace_route` request of a trail; a trail of too many pings is thinned evenly, its ends kept."""
-    count = len(ask.lat)
+    return _snap(ask, _asked_rows(len(ask.lat), settings), settings) | {"directions_type": "none"}
+
+
+def _asked_rows(count: int, settings: MapSettings) -> list[int]:
     kept = min(count, settings.match_points)
-    rows = [round(at * (count - 1) / (kept - 1)) for at in range(kept)]
-    return _snap(ask, rows, settings) | {"directions_type": "none"}
+    return [round(at * (count - 1) / (kept - 1)) for at in range(kept)]
 
 
 def trace_question(ask: TraceAsk, settings: MapSettings) -> dict[str, Any]:
@@ -161,18 +164,19 @@ def _snap(ask: MatchAsk | TraceAsk, rows: Sequence[int], settings: MapSettings) 
     }
 
 
-def read_match(answer: dict[str, Any]) -> Matched:
-    """What a `trace_route` answer says. Where the trail is broken, its later parts come as alternates of the first."""
-    trips = [answer["trip"], *(other["trip"] for other in answer.get("alternates", ()))]
-    trips.sort(key=lambda trip: int(trip["locations"][0].get("original_index", 0)))
-    distance_m, shape = 0.0, list[LatLng]()
-    for trip in trips:
-        part = [point for leg in trip["legs"] for point in decode_shape(leg["shape"])]
-        if shape and part:
-            distance_m += haversine_m(shape[-1], part[0])
-        distance_m += 1000.0 * sum(float(leg["summary"]["length"]) for leg in trip["legs"])
-        shape.extend(part)
-    return Matched(distance_m, _without_repeats(shape), "matched" if len(trips) == 1 else "partial")
+def read_match(answer: dict[str, Any], count: int, settings: MapSettings) -> Matched:
+    """What a `trace_route` answer says of a trail of so many pings.
+
+    Where the trail is broken, its later parts come as alternates of the first.
+    """
+    rows = _asked_rows(count, settings)
+    parts = []
+    for trip in (answer["trip"], *(other["trip"] for other in answer.get("alternates", ()))):
+        shape = [point for leg in trip["legs"] for point in decode_shape(leg["shape"])]
+        length_m = 1000.0 * sum(float(leg["summary"]["length"]) for leg in trip["legs"])
+        first, last = (rows[int(trip["locations"][end]["original_index"])] for end in (0, -1))
+        parts.append(Part(length_m, _without_repeats(shape), first, last))
+    return Matched(sorted(parts, key=lambda part: part.first))
 
 
 def read_trace(answer: dict[str, Any]) -> Traced:
@@ -192,12 +196,6 @@ def read_trace(answer: dict[str, Any]) -> Traced:
         known = point["type"] == "matched" and number < len(ids)
         places.append((number_of[number], float(point["distance_along_edge"])) if known else None)
     return Traced(edges, places)
-
-
-def raw_match(ask: MatchAsk) -> Matched:
-    """The trail as it is: distances between pings as the crow flies."""
-    shape = [LatLng(lat, lng) for lat, lng in zip(ask.lat, ask.lng, strict=True)]
-    return Matched(sum(haversine_m(a, b) for a, b in pairwise(shape)), _without_repeats(shape), "raw")
 
 
 def route_question(ask: RouteAsk, at: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from core.geo import FloatArray, LatLng
 from maps.matching import Traced
 from maps.segmenttable import SegmentTable
+from maps.trails import DrivenTrail
 from maps.zones import Zone
 
 
@@ -82,15 +83,6 @@ class TrafficStore(Protocol):
     async def keep(self, city: str, parts: Mapping[str, bytes], at: float) -> None:
         """Replace these parts of what was learned."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class DrivenTrail:
-    """Pings of one car that drove, in degrees and epoch seconds, sorted by time; arrays of shape (n,)."""
-
-    lat: FloatArray
-    lng: FloatArray
-    at_s: FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,6 @@ from maps.matching import (
     Traced,
     isochrone_question,
     match_question,
-    raw_match,
     read_isochrone,
     read_match,
     read_route,
@@ -124,7 +123,8 @@ def _answer(actor: Any, ask: Ask, settings: MapSettings) -> Answer:
     now = SystemClock().now()
     try:
         if isinstance(ask, MatchAsk):
-            result = read_match(json.loads(actor.trace_route(json.dumps(match_question(ask, settings)))))
+            answer = json.loads(actor.trace_route(json.dumps(match_question(ask, settings))))
+            result = read_match(answer, len(ask.lat), settings)
         elif isinstance(ask, TraceAsk):
             result = read_trace(json.loads(actor.trace_attributes(json.dumps(trace_question(ask, settings)))))
         elif isinstance(ask, IsochroneAsk):
@@ -134,7 +134,7 @@ def _answer(actor: Any, ask: Ask, settings: MapSettings) -> Answer:
     except ValhallaError as error:
         if not isinstance(ask, MatchAsk):
             return Answer(refused=str(error), rss_mb=_rss_mb())
-        result = raw_match(ask)
+        result = Matched([])
     return Answer(result=result, rss_mb=_rss_mb())
 
 

@@ -15,7 +15,6 @@ from core.errors import InvalidInput, Unavailable
 from core.geo import FloatArray, LatLng
 from maps.livespeeds import LiveSpeeds
 from maps.matching import (
-    Grade,
     Isochrone,
     IsochroneAsk,
     MatchAsk,
@@ -24,20 +23,19 @@ from maps.matching import (
     RouteAsk,
     TraceAsk,
     Traced,
-    raw_match,
 )
 from maps.paths import NoRoute
 from maps.route_worker import LENGTH_BYTES, Answer, Ask, Question, frame
 from runtime.settings import MapSettings
 
-__all__ = ["Grade", "Isochrone", "Matched", "Route", "RouteWorkers"]
+__all__ = ["Isochrone", "Matched", "Route", "RouteWorkers"]
 
 
 class RouteWorkers:
     """A pool of Valhalla processes; each answers one question at a time and is replaced when it hangs, dies or bloats.
 
     Processes start with the first question. Close it with aclose, in the event loop that used it. Where a city has no
-    tiles (`config` is None) there are no workers: trails stay raw, and routes are refused with no_tiles. Routes and
+    tiles (`config` is None) there are no workers: trails fit no road, and routes are refused with no_tiles. Routes and
     isochrones go by the live `speeds`, which must outlive the workers; without them by the tiles' own.
     """
 
@@ -58,15 +56,15 @@ class RouteWorkers:
         self._closed = False
 
     async def match(self, lat: FloatArray, lng: FloatArray, at_s: FloatArray) -> Matched:
-        """The road that a trail followed: pings of shape (n,) in degrees and seconds, sorted by time.
+        """The roads that a trail followed: pings of shape (n,) in degrees and seconds, sorted by time.
 
-        A trail that fits no road comes back as it is, graded raw. Raises InvalidInput for arrays that are not finite or
+        Raises InvalidInput for arrays that are not finite or
         not sorted, Unavailable when all workers are busy and the queue is full, or when Valhalla fails or takes too
         long.
         """
         ask = MatchAsk(*_trail(lat, lng, at_s))
         if len(ask.lat) < 2 or not self._workers:
-            return raw_match(ask)
+            return Matched([])
         answer = await self._ask(ask)
         assert isinstance(answer.result, Matched)
         return answer.result

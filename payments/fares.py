@@ -15,7 +15,7 @@ from core.money import Money
 from runtime.settings import FareSettings
 
 NO_SURGE = 1.0
-_TRUSTED_GRADE = "matched"  # a trail that lies on the roads from end to end; other lengths are too short or guessed
+TRUSTED_GRADES = ("matched", "bridged")  # by road from end to end; other lengths are too short or guessed
 _MAX_DISTANCE_M = 10_000_000
 _MAX_DURATION_S = 10_000_000
 _MAX_SURGE = 100
@@ -81,7 +81,10 @@ def final_fare(
     """
     if promise is None:
         return fare(tariff, drive.distance_m, drive.duration_s, surge)
-    if drive.grade != _TRUSTED_GRADE or abs(drive.distance_m - promise.distance_m) <= tolerance * promise.distance_m:
+    if (
+        drive.grade not in TRUSTED_GRADES
+        or abs(drive.distance_m - promise.distance_m) <= tolerance * promise.distance_m
+    ):
         return promise.fare
     return fare(tariff, drive.distance_m, drive.duration_s, promise.surge)
 

@@ -17,6 +17,7 @@ from core.errors import BadFile
 from runtime.batch_settings import BatchSettings
 from runtime.cassandra_settings import CassandraSettings
 from runtime.doctor_settings import DoctorSettings
+from runtime.driven_settings import DrivenSettings
 from runtime.host_settings import HostSettings, Port
 from runtime.kafka_settings import KafkaSettings
 from runtime.redis_settings import RedisSettings
@@ -243,6 +244,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     web: WebSettings = WebSettings()
     maps: MapSettings = MapSettings()
     traffic: TrafficSettings = TrafficSettings()
+    driven: DrivenSettings = DrivenSettings()
     segments: SegmentSettings = SegmentSettings()
     simulator: SimulatorSettings = SimulatorSettings()
     runtime: RuntimeSettings = RuntimeSettings()

@@ -159,7 +159,7 @@ class TripArchive(Protocol):
 
 
 class Driven(msgspec.Struct, frozen=True):
-    """How far a trip went, and how good that figure is: matched | partial | raw (metres along the trail)."""
+    """How far a trip went in metres, and how good that figure is: matched | bridged | partial | raw | none."""
 
     distance_m: float
     grade: str

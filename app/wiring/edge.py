@@ -11,9 +11,11 @@ import numpy as np
 from accounts.model import RiderClass
 from accounts.service import RiderDesk
 from app.wiring.board import Board
+from app.wiring.trailbody import trail_body
+from app.wiring.trips import TrailWays
 from app.wiring.ways import guided_body, isochrone_body, matrix_body, route_body
 from core.clock import Clock, rfc3339
-from core.errors import NotFound
+from core.errors import NotFound, Unavailable
 from core.events import Party
 from core.geo import LatLng
 from dispatch.model import RequestRide
@@ -86,10 +88,10 @@ class Rides:
 class Trips:
     """web's Trips."""
 
-    def __init__(self, desk: TripDesk, history: History, trails: TrailLog) -> None:
+    def __init__(self, desk: TripDesk, history: History, ways: TrailWays) -> None:
         self._desk = desk
         self._history = history
-        self._trails = trails
+        self._ways = ways
 
     async def get(self, trip_id: str, by: Identity) -> Body:
         who = _by(by)
@@ -109,18 +111,12 @@ class Trips:
 
     async def trail(self, trip_id: str) -> Body:
         trip = await self._history.trip(trip_id, By("ops", "edge"))
-        trail = await self._trails.of_trip(trip_id)
-        line = [[lng, lat] for lat, lng in zip(trail.lat.tolist(), trail.lng.tolist(), strict=True)]
-        geometry = {"type": "LineString", "coordinates": line} if len(line) > 1 else None
-        times = [rfc3339(ts / 1000) for ts in trail.ts.tolist()]
-        properties = {
-            "trip_id": trip_id,
-            "distance_m": trip.distance_m,
-            "grade": trip.distance_grade,
-            "points": len(line),
-            "times": times,
-        }
-        return {"type": "Feature", "geometry": geometry, "properties": properties}
+        trail = await self._ways.pings(trip)
+        try:
+            way = await self._ways.way(trip, trail)
+        except Unavailable:  # the route workers are busy: the pings are better than nothing
+            way = None
+        return trail_body(trip, trail, way)
 
     async def of_rider(self, rider_id: str, page: Page) -> Listed:
         return _listed(await self._history.of_rider(rider_id, page.cursor, page.limit), "rider")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from location.ports import TrailLog
-from maps.ports import DrivenTrail, FinishedRide
+from maps.ports import FinishedRide
+from maps.trails import DrivenTrail
 from trips.model import Trip
 from trips.ports import LiveTrips
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-import numpy as np
-
 from app.wiring.apps import Apps, Elsewhere
 from app.wiring.duty import Duty
 from core.errors import Unavailable
 from core.events import AnyEvent, FareFixed, TripArrived, TripAssigned, TripCancelled, TripCompleted, TripStarted
-from core.geo import haversine_m
 from core.money import Money
 from core.recent import Recent
 from dispatch.adapters.sql import end_trip
 from location.live import LiveDrivers
+from location.model import Trail
 from location.ports import TrailLog
+from maps.driven import Odometer, Ride, WayDriven
+from maps.paths import Paths
 from maps.routes import RouteWorkers
+from maps.trails import DrivenTrail
 from payments.adapters.sql import SqlQuoteReader
 from payments.fares import Drive, Promise, final_fare, tariff_of
 from payments.ports import SurgeFloor
+from runtime.driven_settings import DrivenSettings
 from runtime.settings import FareSettings
 from runtime.sql import Transaction
 from trips.model import QuoteTerms, Trip
@@ -106,25 +108,40 @@ class TrailsHere:
         return trip_id not in self._drivers.undurable
 
 
-class MatchedDistance:
-    """trips' TripDistance: the trail of the ride itself, matched to the roads by Valhalla."""
+class TrailWays:
+    """The way that a trip drove, by the odometer: that of the ride, before the rider gets in that to the pickup."""
 
-    def __init__(self, trails: TrailLog, routes: RouteWorkers, complete: TrailComplete) -> None:
+    def __init__(self, trails: TrailLog, routes: RouteWorkers, paths: Paths, settings: DrivenSettings) -> None:
         self._trails = trails
-        self._routes = routes
+        self._odometer = Odometer(routes.match, paths, settings)
+
+    async def pings(self, trip: Trip) -> Trail:
+        """All pings of a trip, by time. Raises Unavailable."""
+        return await self._trails.of_trip(trip.trip_id)
+
+    async def way(self, trip: Trip, trail: Trail) -> WayDriven:
+        """How far a trip went by its pings. Raises Unavailable."""
+        since_s = trip.started_at or trip.assigned_at
+        riding = trail.ts >= since_s * 1000  # the way to the pickup is not the rider's to pay
+        pings = DrivenTrail(trail.lat[riding], trail.lng[riding], trail.ts[riding] / 1000)
+        if trip.started_at is None:  # where the cab came from, only its pings know
+            return await self._odometer.read(pings, Ride(pings.point(0) if len(pings) else trip.pickup, since_s))
+        end = trip.dropoff if trip.completed_at is not None else None
+        return await self._odometer.read(pings, Ride(trip.pickup, since_s, end, trip.completed_at))
+
+
+class TrailDistance:
+    """trips' TripDistance: as the odometer has it, once the trail is whole."""
+
+    def __init__(self, ways: TrailWays, complete: TrailComplete) -> None:
+        self._ways = ways
         self._complete = complete
 
     async def __call__(self, trip: Trip) -> Driven:
         if not await self._complete(trip):  # the log is away: a part of the trail is no basis for a price
             raise Unavailable(f"the trail of trip {trip.trip_id} is not complete yet", code="trail_incomplete")
-        trail = await self._trails.of_trip(trip.trip_id)
-        since_ms = (trip.started_at or trip.assigned_at) * 1000
-        riding = trail.ts >= since_ms  # the way to the pickup is not the rider's to pay
-        lat, lng, at_s = trail.lat[riding], trail.lng[riding], trail.ts[riding] / 1000
-        if len(lat) < 2:  # too short a trail says nothing: the straight line is a lower bound, and graded so
-            return Driven(haversine_m(trip.pickup, trip.dropoff), "raw")
-        matched = await self._routes.match(lat, lng, np.asarray(at_s, dtype=np.float64))
-        return Driven(matched.distance_m, matched.grade)
+        way = await self._ways.way(trip, await self._ways.pings(trip))
+        return Driven(way.distance_m, way.grade)
 
 
 class CityFares:

@@ -7,11 +7,9 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
-import numpy as np
 import sqlalchemy as sa
 from websockets.asyncio.client import connect
 
@@ -30,7 +28,7 @@ from app.wiring.people import Cards
 from app.wiring.supply import StoredSupply, SupplyReads
 from core.errors import Unavailable
 from core.events import AnyEvent
-from core.geo import LatLng
+from core.geo import FloatArray, LatLng
 from core.ids import Ids
 from dispatch.adapters.sql import SqlStore
 from dispatch.model import RequestRide, RideRequest
@@ -45,6 +43,9 @@ from location.model import TrailPoint
 from location.supply import Supply
 from maps.adapters.memory import MemorySegments
 from maps.knownsegments import KnownSegments
+from maps.matching import Matched, Part
+from maps.paths import NoRoute, Paths
+from maps.paths import Path as RoadPath
 from maps.routes import RouteWorkers
 from maps.segmentdesk import SegmentDesk
 from maps.segments import segment_of
@@ -104,9 +105,17 @@ class Routes:
     def __init__(self) -> None:
         self.trails: list[int] = []
 
-    async def match(self, lat: Any, lng: Any, at_s: Any) -> Any:
+    async def match(self, lat: FloatArray, lng: FloatArray, at_s: FloatArray) -> Matched:
         self.trails.append(len(at_s))
-        return SimpleNamespace(distance_m=100.0 * len(np.asarray(lat)), grade="matched")
+        shape = [LatLng(*place) for place in zip(lat.tolist(), lng.tolist(), strict=True)]
+        return Matched([Part(100.0 * len(shape), shape, 0, len(shape) - 1)])
+
+
+class NoPaths:
+    """A town without roads between its places."""
+
+    def path(self, start: LatLng, end: LatLng) -> RoadPath:
+        raise NoRoute("no road")
 
 
 class Riders(Hub):
@@ -144,7 +153,9 @@ class Town:
             DeskPorts(transactions, self.live_trips, history, Nobody()), clock, settings.trips
         )
         self.archiver = Archiver(transactions, self.live_trips, self.rested, settings.trips)
-        distance = trips.MatchedDistance(self.trails, cast(RouteWorkers, self.routes), trips.TrailsHere(self.live))
+        routes, paths = cast(RouteWorkers, self.routes), cast(Paths, NoPaths())
+        ways = trips.TrailWays(self.trails, routes, paths, settings.driven)
+        distance = trips.TrailDistance(ways, trips.TrailsHere(self.live))
         billing = BillingPorts(
             transactions, self.live_trips, distance, trips.CityFares(settings.fares, lambda _: 1.0), self.audience
         )  # fmt: skip

@@ -95,6 +95,7 @@ async def test_a_ride_from_the_first_ping_to_the_fare(hurried: Outside, places: 
         assert trail["type"] == "Feature"
         assert trail["properties"]["distance_m"] == pytest.approx(quote["distance_m"], rel=0.1)
         assert trail["properties"]["grade"] == "matched"
+        assert trail["geometry"]["type"] == "LineString"
         lng, lat = trail["geometry"]["coordinates"][-1]
         assert haversine_m(LatLng(lat, lng), places.dropoff) < 5
 

@@ -14,8 +14,9 @@ from maps.adapters.memory import MemoryTraffic
 from maps.cities import City
 from maps.learner import LearnerPorts, TrafficLearner
 from maps.matching import Traced
-from maps.ports import DrivenTrail, FinishedRide
+from maps.ports import FinishedRide
 from maps.published import PublishedTimes
+from maps.trails import DrivenTrail
 from runtime.clocks import ManualClock
 from runtime.lease import Lease
 from runtime.sql import Database

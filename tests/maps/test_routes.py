@@ -61,12 +61,12 @@ async def test_a_noisy_trail_gives_the_distance_that_was_driven(gothenburg: City
     for seed in range(5):
         path = drive(gothenburg, seed)
         matched = await workers.match(*trail(path, 6.0, seed))
-        assert matched.grade == "matched"
-        assert matched.distance_m == pytest.approx(path.distance_m, rel=0.03, abs=40)
-        assert haversine_m(matched.shape[0], path.point(0)) < 60
+        (part,) = matched.parts
+        assert part.distance_m == pytest.approx(path.distance_m, rel=0.03, abs=40)
+        assert haversine_m(part.shape[0], path.point(0)) < 60
 
 
-async def test_a_trail_with_a_hole_is_graded_partial(gothenburg: City, workers: RouteWorkers) -> None:
+async def test_a_trail_with_a_hole_comes_in_two_parts(gothenburg: City, workers: RouteWorkers) -> None:
     lat, lng, at_s = trail(drive(gothenburg, 3, 9_000.0), 4.0, 3)
     third = len(lat) // 6
     matched = await workers.match(
@@ -74,29 +74,26 @@ async def test_a_trail_with_a_hole_is_graded_partial(gothenburg: City, workers: 
         np.concatenate([lng[:third], lng[-third:]]),
         np.concatenate([at_s[:third], at_s[-third:]]),
     )
-    ends = haversine_m(LatLng(lat[0], lng[0]), LatLng(lat[-1], lng[-1]))
-    assert matched.grade == "partial"
-    assert matched.distance_m > 0.9 * ends
+    assert [(part.first, part.last) for part in matched.parts] == [(0, third - 1), (third, 2 * third - 1)]
+    assert all(part.distance_m > 100 for part in matched.parts)
 
 
-async def test_a_trail_far_from_any_road_comes_back_raw(workers: RouteWorkers) -> None:
-    matched = await workers.match(np.array([60.0, 60.01]), np.array([5.0, 5.0]), np.array([0.0, 60.0]))
-    assert matched.grade == "raw"
-    assert matched.distance_m == pytest.approx(haversine_m(LatLng(60.0, 5.0), LatLng(60.01, 5.0)))
-    assert matched.shape == [LatLng(60.0, 5.0), LatLng(60.01, 5.0)]
+async def test_a_trail_far_from_any_road_has_no_parts(workers: RouteWorkers) -> None:
+    assert (await workers.match(np.array([60.0, 60.01]), np.array([5.0, 5.0]), np.array([0.0, 60.0]))).parts == []
 
 
-async def test_one_ping_is_no_distance_and_needs_no_worker(workers: RouteWorkers) -> None:
-    matched = await workers.match(np.array([57.7]), np.array([11.97]), np.array([0.0]))
-    assert (matched.distance_m, matched.grade) == (0.0, "raw")
+async def test_one_ping_fits_no_road_and_needs_no_worker(workers: RouteWorkers) -> None:
+    assert (await workers.match(np.array([57.7]), np.array([11.97]), np.array([0.0]))).parts == []
     assert workers.pids() == []
 
 
 async def test_a_trail_longer_than_the_limit_is_thinned_and_still_right(gothenburg: City) -> None:
     async with aclosing(RouteWorkers(gothenburg.valhalla_config, MapSettings(match_points=60))) as workers:
         path = drive(gothenburg, 8, 6_000.0)
-        matched = await workers.match(*trail(path, 3.0, 8))
-        assert matched.distance_m == pytest.approx(path.distance_m, rel=0.04)
+        pings = trail(path, 3.0, 8)
+        (part,) = (await workers.match(*pings)).parts
+        assert part.distance_m == pytest.approx(path.distance_m, rel=0.04)
+        assert (part.first, part.last) == (0, len(pings[0]) - 1)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +121,7 @@ async def test_a_worker_that_hangs_is_replaced_after_the_time_out(gothenburg: Ci
         os.kill(hung, signal.SIGSTOP)
         with pytest.raises(Unavailable, match="no route answer"):
             await workers.match(*ping_trail)
-        assert (await workers.match(*ping_trail)).grade == "matched"
+        assert len((await workers.match(*ping_trail)).parts) == 1
         assert hung not in workers.pids()
 
 
@@ -134,7 +131,7 @@ async def test_a_worker_that_dies_is_replaced_without_anybody_noticing(gothenbur
         await workers.match(*ping_trail)
         (victim,) = workers.pids()
         os.kill(victim, signal.SIGKILL)
-        assert (await workers.match(*ping_trail)).grade == "matched"
+        assert len((await workers.match(*ping_trail)).parts) == 1
         assert victim not in workers.pids()
 
 
@@ -142,7 +139,7 @@ async def test_a_worker_that_grew_too_large_is_replaced_between_questions(gothen
     async with aclosing(RouteWorkers(gothenburg.valhalla_config, MapSettings(route_worker_rss_mb=1))) as workers:
         ping_trail = trail(drive(gothenburg, 1), 4.0, 1)
         for _ in range(2):
-            assert (await workers.match(*ping_trail)).grade == "matched"
+            assert len((await workers.match(*ping_trail)).parts) == 1
             assert workers.pids() == []
 
 
@@ -180,7 +177,7 @@ async def test_a_question_waits_for_a_busy_worker_only_so_long(gothenburg: City)
             await workers.isochrone(gothenburg.centre, 5)
         assert refused.value.code == "routes_busy"
         os.kill(hung, signal.SIGCONT)
-        assert (await first).grade == "matched"
+        assert len((await first).parts) == 1
         assert (await workers.isochrone(gothenburg.centre, 5)).coordinates
 
 

@@ -45,8 +45,6 @@ def _is_in(trail: dict[int, Spot], ping: Record) -> bool:
     spot = trail.get(ping.told["ts"])
     if spot is None:
         return False
-    if len(trail) == 1:  # a trail of one point shows no place
-        return True
     lat: float = ping.told["lat"]
     lng: float = ping.told["lng"]
     return abs(spot.lat - lat) < _SAME_DEG and abs(spot.lng - lng) < _SAME_DEG

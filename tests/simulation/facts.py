@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -134,11 +134,9 @@ def is_settled(trip: Body) -> bool:
 
 
 def spots(trail: Body) -> list[Spot]:
-    """The points of a trail's GeoJSON; a single point has no line, and so no place."""
-    times: list[str] = trail["properties"]["times"]
-    geometry: dict[str, Any] | None = trail["geometry"]
-    line = geometry["coordinates"] if geometry else [[0.0, 0.0]] * len(times)
+    """The pings of a trail."""
+    pings: Body = trail["properties"]["pings"]
     return [
         Spot(round(datetime.fromisoformat(at).timestamp() * 1000), lat, lng)
-        for at, (lng, lat) in zip(times, line, strict=True)
+        for at, (lng, lat) in zip(pings["times"], pings["coordinates"], strict=True)
     ]
