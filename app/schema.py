@@ -7,6 +7,7 @@ from pathlib import Path
 
 from accounts.adapters import sql as accounts
 from app.databases import ROOMS, Databases, Room
+from dispatch.adapters import looks
 from dispatch.adapters import tables as dispatch
 from location.adapters import sql as location
 from maps.adapters import roads, segments_sql, versions
@@ -20,7 +21,7 @@ TABLES: Mapping[Room, Sequence[Table]] = {
     "riders": (accounts.riders, accounts.rider_ratings, accounts.one_time_codes),
     "drivers": (accounts.drivers, accounts.driver_ratings),
     "trips": (
-        *(dispatch.ride_requests, dispatch.offers, trips.trips, trips.trip_events, trips.trip_ratings),
+        *(dispatch.ride_requests, dispatch.offers, looks.looks, trips.trips, trips.trip_events, trips.trip_ratings),
         *(outbox, idempotency.answers, lease.leases, location.queue_places, segments_sql.segment_tables),
         *(maps.zones, versions.map_versions, roads.closures, roads.learned),
     ),

@@ -44,6 +44,7 @@ def upkeep(
         trips = settings.trips
         yield "the archiver", repeat(rooms.archiver.run_once, trips.archive_every_s, clock, trips.archive_retry_s)
         yield "the purge of old quotes", repeat(rooms.quotes.purge, _PURGE_EVERY_S, clock)
+        yield "the purge of old looks", repeat(rooms.rides.explanations.purge, _PURGE_EVERY_S, clock)
         yield "the purge of old answers", repeat(rooms.answers.purge, _PURGE_EVERY_S, clock)
     if "edge" in start.roles and settings.cluster.geographies:
         probe_s = settings.cluster.probe_every_s

@@ -42,8 +42,9 @@ def match_window(window: Sequence[Considered], policy: Policy) -> list[Decision]
     waited_s = np.array([each.waited_s for each in window], dtype=np.float64)
     leaving = np.rint(_MS * (policy.left_s + policy.left_per_waited_s * waited_s)).astype(np.int64)
     places = match(Pairs(first, slot, cost), leaving, len(drivers)).tolist()
+    given = frozenset(choices[place].driver for place in places if place != NOBODY)
     return [
-        dataclasses.replace(each.decision, chosen=() if place == NOBODY else (choices[place],))
+        dataclasses.replace(each.decision, chosen=() if place == NOBODY else (choices[place],), given=given)
         for each, place in zip(window, places, strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""Who is worth scoring for a request. Pure: supply rows in, a shortlist and its counts out.
+"""Who is worth scoring for a request. Pure: supply rows in, a shortlist and what dropped the others out.
 
 The filters run in the order of FILTERS; a row is counted under the first one that drops it, so the counts and the rows
 left add up to the rows seen. Two more, unreachable and too_far, need the road and run in `decide`.
@@ -10,36 +10,53 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from core.geo import BoolArray, FloatArray, IntArray
 from dispatch.model import BUSY, NEVER_AGAIN, ONLINE, Ask, Policy, SupplyRows
 
 Filter = Callable[[SupplyRows, Ask, Policy], BoolArray]
 
+KEPT = -1
+_OPEN_TO_WORK = 3  # so many filters, the first ones, leave who is open to work
+
 
 @dataclass(frozen=True, slots=True)
 class Shortlist:
     """The rows that passed, and what became of the others."""
 
-    rows: SupplyRows  # (k,)
-    seen: int  # rows looked at, (n,)
-    dropped: dict[str, int]  # by the name of the filter, in its order
-    supply_seen: int  # rows open to work: online, not busy, fresh
+    rows: SupplyRows  # (k,) who passed
+    looked: SupplyRows  # (n,) all of them, each driver once
+    dropped_by: npt.NDArray[np.int8]  # (n,) the place in FILTERS of what dropped the row, KEPT for who passed
+
+    @property
+    def seen(self) -> int:
+        """How many were looked at."""
+        return len(self.looked)
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """How many each filter dropped, by its name, in its order."""
+        count = np.bincount(self.dropped_by[self.dropped_by != KEPT], minlength=len(FILTERS)).tolist()
+        return dict(zip((name for name, _ in FILTERS), count, strict=True))
+
+    @property
+    def supply_seen(self) -> int:
+        """How many are open to work: online, not busy, fresh."""
+        return int(np.count_nonzero((self.dropped_by == KEPT) | (self.dropped_by >= _OPEN_TO_WORK)))
 
 
 def shortlist(rows: SupplyRows, ask: Ask, policy: Policy) -> Shortlist:
     """Filter supply rows (n,) for one request; the order of the rows is kept. A driver seen twice counts once."""
-    dropped: dict[str, int] = {}
-    left = once_each(rows)
-    seen = supply_seen = len(left)
-    for name, keeps in FILTERS:
-        kept = np.flatnonzero(keeps(left, ask, policy))
-        dropped[name] = len(left) - len(kept)
-        if dropped[name]:
-            left = left.take(kept)
-        if name == "stale":
-            supply_seen = len(left)
-    return Shortlist(left, seen, dropped, supply_seen)
+    left = looked = once_each(rows)
+    dropped_by = np.full(len(looked), KEPT, dtype=np.int8)
+    places = np.arange(len(looked))
+    for number, (_, keeps) in enumerate(FILTERS):
+        kept = keeps(left, ask, policy)
+        if not kept.all():
+            dropped_by[places[~kept]] = number
+            left, places = left.take(np.flatnonzero(kept)), places[kept]
+    return Shortlist(left, looked, dropped_by)
 
 
 def open_to_work(rows: SupplyRows, now: float, policy: Policy) -> BoolArray:

@@ -5,6 +5,7 @@ Live: shortlist -> road travel of the shortlist in one call -> decide. What a de
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +34,18 @@ class Decision:
     """Whom to offer the request to now, best first, and everything an explanation needs."""
 
     ask: Ask
+    listed: Shortlist
+    travel: PickupTravel  # (n,) of the shortlist
     chosen: tuple[Choice, ...]
     candidates: Candidates  # the shortlist (n,)
     ranking: Ranking  # (k,) places in the candidates
     counts: dict[str, int]  # rows seen = rows dropped by each filter + rows ranked
-    supply_seen: int
+    given: AbstractSet[Any] = frozenset()  # drivers whom the window gave to its requests, this one among them
+
+    @property
+    def supply_seen(self) -> int:
+        """How many drivers were open to work, whether they suit or not."""
+        return self.listed.supply_seen
 
 
 def decide(ask: Ask, listed: Shortlist, travel: PickupTravel, profiles: ProfileRows, policy: Policy) -> Decision:
@@ -70,7 +78,7 @@ def decide(ask: Ask, listed: Shortlist, travel: PickupTravel, profiles: ProfileR
     chosen = tuple(
         _choice(drivers[place], travel, ranking, place) for place in next_drivers(drivers, ask.free, ask.taken)
     )
-    return Decision(ask, chosen, candidates, ranking, counts, listed.supply_seen)
+    return Decision(ask, listed, travel, chosen, candidates, ranking, counts)
 
 
 def _choice(driver: Any, travel: PickupTravel, ranking: Ranking, place: int) -> Choice:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from core.events import Event
 from core.geo import FloatArray, IntArray, LatLng
 from core.money import Money
+from dispatch.explain import Look
 from dispatch.model import (
     Booking,
     NewTrip,
@@ -150,6 +151,14 @@ class OfferBook(Protocol):
         ...
 
 
+class LookBook(Protocol):
+    """What looks saw, inside one transaction."""
+
+    async def add(self, look: Look) -> None:
+        """Keep it with what it led to."""
+        ...
+
+
 class TripPapers(Protocol):
     """What a trip needs of rooms whose databases may be others: read before the transaction that opens it.
 
@@ -180,6 +189,9 @@ class UnitOfWork(Protocol):
 
     @property
     def offers(self) -> OfferBook: ...
+
+    @property
+    def looks(self) -> LookBook: ...
 
     @property
     def trips(self) -> TripBook: ...
@@ -226,6 +238,14 @@ class Store(Protocol):
 
     async def open_offers_of(self, driver_id: str) -> list[tuple[Offer, RideRequest]]:
         """The driver's open offers with their requests, oldest first."""
+        ...
+
+    async def looks_of(self, request_id: str) -> list[Look]:
+        """The looks that were kept of a request, oldest first."""
+        ...
+
+    async def forget_looks(self, before: float, most: int) -> int:
+        """Drop looks of before this time, at most so many in one transaction; returns how many."""
         ...
 
     async def holding_offers(self, driver_ids: Sequence[str]) -> set[str]:

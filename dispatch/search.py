@@ -7,8 +7,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from core.clock import Clock
 from core.errors import Conflict, HexcabError, NotFound
 from core.events import NoCabReason
@@ -17,15 +15,17 @@ from dispatch import offers as rules
 from dispatch import settle
 from dispatch.arrivals import Arrivals, Watch
 from dispatch.decide import Choice, Decision
+from dispatch.diary import Diary
 from dispatch.look import Lookout, Sought
 from dispatch.model import NEVER_AGAIN, Offer, Policy, RequestStatus, RideRequest
 from dispatch.modes import next_wave_s, places
 from dispatch.ports import Store, TripPapers
-from dispatch.settle import Change, Seen
+from dispatch.settle import Change
 from dispatch.tell import Teller
 from dispatch.waiting import Rest, Waiting
 from dispatch.windows import Windows
 from runtime import telemetry
+from runtime.explain_settings import ExplainSettings
 from runtime.settings import DispatchSettings
 
 _log = logging.getLogger("hexcab.dispatch")
@@ -45,6 +45,7 @@ class Means:
     ids: Ids
     policy: Policy
     settings: DispatchSettings
+    explain: ExplainSettings
 
 
 class Search:
@@ -66,7 +67,7 @@ class Search:
         self._saw_nobody = True  # who suits, at the last look
         self._arrived = False  # an arrival woke it
         self._again_s = 0.0  # after a look in vain: when something may have changed that no arrival tells of
-        self._seen: Seen | None = None
+        self._diary = Diary(means.ids, means.policy.weights, means.explain)
         self._comes_back = False  # its offer came to nothing: it must not wait for a whole window
 
     @property
@@ -124,7 +125,7 @@ class Search:
         self.status = request.status
         now = means.clock.now()
         if now >= request.expires_at:
-            await self._finish("expired" if offers else "no_driver")
+            await self._finish(request, "expired" if offers else "no_driver")
             return None
         if overdue := [offer for offer in offers if offer.is_open and rules.is_overdue(offer, now)]:
             await self.end([rules.end(offer, "expired", now) for offer in overdue])
@@ -154,10 +155,11 @@ class Search:
             await self._told(change)
         return change
 
-    async def _finish(self, reason: NoCabReason) -> None:
+    async def _finish(self, request: RideRequest, reason: NoCabReason) -> None:
         async with self.lock:
+            seen = self._diary.ending(request)
             async with self._means.store.transaction() as uow:
-                change = await settle.finish(uow, self.request_id, reason, self._means.clock.now(), self._seen)
+                change = await settle.finish(uow, self.request_id, reason, self._means.clock.now(), seen)
             await self._told(change)
 
     async def _offer(self, request: RideRequest, offers: Sequence[Offer], free: int) -> bool:
@@ -169,16 +171,17 @@ class Search:
             decision = await self._look(request, offers, wanted)
             if decision is None:
                 return True
-            self._seen = _seen(decision)
+            self._diary.looked(decision)
             self._again_s = _again_s(decision, offers, settings)
             counts = decision.counts
             self._saw_nobody = decision.supply_seen == counts["vehicle"] + counts["tried"] and not _soon(offers)
             if not decision.chosen:  # others of the window may have got those who would suit
+                await self._note(request)
                 return request.mode == "batch" and counts["ranked"] > 0
             if settings.auto_accept:
-                return await self._assign(request, decision.chosen, self._seen)
+                return await self._assign(request, decision.chosen)
             self._comes_back = True
-            if await self._make(request, decision.chosen, self._seen):
+            if await self._make(request, decision.chosen):
                 return True
         return False
 
@@ -192,10 +195,17 @@ class Search:
         in_time = await self._waiting.until_done(decided, request.expires_at - means.clock.now())
         return decided.result() if in_time else None
 
-    async def _make(self, request: RideRequest, chosen: Sequence[Choice], seen: Seen) -> bool:
+    async def _note(self, request: RideRequest) -> None:
+        """Keep a look in vain, so that it can be explained while the search goes on."""
+        if look := self._diary.in_vain(request):
+            async with self._means.store.transaction() as uow:
+                await uow.looks.add(look)
+            self._diary.kept(look)
+
+    async def _make(self, request: RideRequest, chosen: Sequence[Choice]) -> bool:
         """Commit offers and hand them over; False when another dispatcher was faster with one of the drivers."""
         means = self._means
-        offers = [self._draft(request, choice) for choice in chosen]
+        offers, seen = [self._draft(request, choice) for choice in chosen], self._diary.offering(request, chosen)
         if not await means.lookout.claims.hold(offers):
             return False
         async with self.lock:
@@ -210,6 +220,7 @@ class Search:
                     await means.lookout.claims.release(offers)
             if change is None:
                 return True
+            self._diary.kept(seen.look)
             await means.teller.changed(change)
             lost = await means.teller.offers(offers, change.request)
         if lost:
@@ -217,11 +228,11 @@ class Search:
             await self.end([rules.end(offer, "undelivered", now) for offer in lost])
         return True
 
-    async def _assign(self, request: RideRequest, chosen: Sequence[Choice], seen: Seen) -> bool:
+    async def _assign(self, request: RideRequest, chosen: Sequence[Choice]) -> bool:
         """Auto-accept: the best driver who can take a trip gets it without being asked."""
         means = self._means
         for choice in chosen:
-            offer = self._draft(request, choice)
+            offer, seen = self._draft(request, choice), self._diary.offering(request, [choice])
             async with self.lock:
                 try:
                     papers = await means.papers(offer.driver_id, request.quote_id)
@@ -233,7 +244,9 @@ class Search:
                 except (Conflict, NotFound) as error:
                     _log.info("the driver cannot take a trip: %s", error.detail, extra={"driver_id": offer.driver_id})
                     means.lookout.claims.pass_by(offer.driver_id)
+                    self._diary.cannot(offer.driver_id)
                     continue
+                self._diary.kept(seen.look)
                 await self._told(change)
             return True
         return request.mode == "batch"  # the next window has somebody else
@@ -267,7 +280,3 @@ def _again_s(decision: Decision, offers: Sequence[Offer], settings: DispatchSett
 def _soon(offers: Sequence[Offer]) -> bool:
     """Whether one of the drivers may be asked again."""
     return any(rules.ask_again_after(offer, 0.0) < NEVER_AGAIN for offer in offers)
-
-
-def _seen(decision: Decision) -> Seen:
-    return Seen(decision.supply_seen, msgspec.json.encode(decision.counts).decode())

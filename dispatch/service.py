@@ -15,6 +15,7 @@ from core.money import Money
 from dispatch import offers as rules
 from dispatch import settle
 from dispatch.arrivals import Arrivals
+from dispatch.explanations import Explanations
 from dispatch.load import Load
 from dispatch.look import Lookout
 from dispatch.model import Accepted, Offer, Policy, RequestRide, RideRequest
@@ -34,7 +35,7 @@ _TOO_LATE = ("offer_closed", "offer_expired")
 
 
 class RideDesk:
-    """Ride requests and offers. `searches` are those of this process; it has none before it takes a lane."""
+    """Ride requests and offers. `searches` are those of this process: none before it takes a lane."""
 
     def __init__(self, ports: Ports, settings: Settings, clock: Clock, ids: Ids, *, lane_of: LaneOf = one_lane) -> None:
         self._ports = ports
@@ -58,7 +59,9 @@ class RideDesk:
             ids,
             policy,
             settings.dispatch,
+            settings.explain,
         )
+        self.explanations = Explanations(ports.store, settings.explain, clock)
         self.searches = Searches(self._means, lane_of)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._entering = 0

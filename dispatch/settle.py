@@ -23,6 +23,7 @@ from core.events import (
     search_ended_id,
 )
 from dispatch import offers as rules
+from dispatch.explain import Look
 from dispatch.model import Booking, NewTrip, Offer, RequestStatus, RideRequest
 from dispatch.ports import UnitOfWork
 from maps.segments import region_of
@@ -35,6 +36,7 @@ class Seen:
 
     supply_seen: int = 0
     counts: str = "{}"
+    look: Look | None = None  # to be kept with what it led to
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ async def make_offers(uow: UnitOfWork, offers: Sequence[Offer], seen: Seen) -> C
     if not request.is_open:
         return None
     await uow.offers.add(offers)
+    if seen.look is not None:
+        await uow.looks.add(seen.look)
     after = msgspec.structs.replace(request, status="offered", supply_seen=seen.supply_seen, counts=seen.counts)
     await uow.requests.save(after)
     uow.publish(
@@ -163,6 +167,8 @@ async def finish(uow: UnitOfWork, request_id: str, reason: NoCabReason, at: floa
     for offer in closed:
         await _save_ended(uow, request, offer)
     seen = seen or Seen(request.supply_seen, request.counts)
+    if seen.look is not None:
+        await uow.looks.add(seen.look)
     after = msgspec.structs.replace(
         request, status=reason, ended_at=at, supply_seen=seen.supply_seen, counts=seen.counts
     )

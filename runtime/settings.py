@@ -18,6 +18,7 @@ from runtime.batch_settings import BatchSettings
 from runtime.cassandra_settings import CassandraSettings
 from runtime.doctor_settings import DoctorSettings
 from runtime.driven_settings import DrivenSettings
+from runtime.explain_settings import ExplainSettings
 from runtime.host_settings import HostSettings, Port
 from runtime.kafka_settings import KafkaSettings
 from runtime.redis_settings import RedisSettings
@@ -245,6 +246,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     maps: MapSettings = MapSettings()
     traffic: TrafficSettings = TrafficSettings()
     driven: DrivenSettings = DrivenSettings()
+    explain: ExplainSettings = ExplainSettings()
     segments: SegmentSettings = SegmentSettings()
     simulator: SimulatorSettings = SimulatorSettings()
     runtime: RuntimeSettings = RuntimeSettings()
@@ -262,7 +264,7 @@ _MAY_BE_ZERO = frozenset(
     {
         *("port", "gateway_port", "host_port", "idle_cap_min", "unknown_acceptance", "service_margin_m"),
         *("seconds_per_idle_minute", "seconds_per_rating_point", "seconds_per_acceptance", "quote_tolerance"),
-        *("left_per_waited_s", "above_open", "cool_down_s"),
+        *("left_per_waited_s", "above_open", "cool_down_s", "looks"),
         *("base_minor", "per_km_minor", "per_minute_minor", "minimum_minor"),
     }
 )

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import maps
@@ -25,6 +26,8 @@ from tests.servers.isolated import database as empty_database
 from tests.servers.running import Servers
 
 pytest_plugins = ["tests.servers.fixtures"]
+hypothesis.settings.register_profile("hexcab", deadline=None)  # no test asserts wall time
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "hexcab")
 
 _DECIDE_A_PACK = (
     *("tilebuild.py", "tilefile.py", "tileedges.py", "tileturns.py", "edgeinfo.py", "tiles.py", "roads.py", "turns.py"),

@@ -14,6 +14,7 @@ from web.answers import TrackAnswer
 from web.auth import Ops
 from web.edge import engine_of
 from web.errors import responses
+from web.explain_answers import ExplainAnswer
 from web.ports import Body
 from web.route import StrictRoute
 
@@ -36,6 +37,17 @@ async def driver_track(
     details = {"operator": identity.subject, "driver_id": driver_id, "from": start.isoformat(), "to": end.isoformat()}
     audit.info("a driver's track was looked at", extra=details)
     return await engine_of(request).tracks.track(driver_id, start.timestamp(), end.timestamp())
+
+
+@router.get(
+    "/ride-requests/{request_id}/explain",
+    responses=responses(401, 403, 404),
+    response_model=ExplainAnswer,
+    response_model_exclude_unset=True,
+)
+async def explain_ride_request(request_id: str, _: Ops, request: Request) -> Body:
+    """Every candidate of a ride request: features, score, rank, and what dropped them or why they lost."""
+    return await engine_of(request).rides.explain(request_id)
 
 
 def _check_span(start: datetime, end: datetime) -> None:

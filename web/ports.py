@@ -126,6 +126,10 @@ class Rides(Protocol):
 
     async def get(self, request_id: str) -> Body: ...
 
+    async def explain(self, request_id: str) -> Body:
+        """What the looks for it saw, as ExplainAnswer."""
+        ...
+
     async def recent_of_rider(self, rider_id: str, within_s: float) -> Body | None:
         """The rider's latest request, if it is open or ended at most so many engine seconds ago."""
         ...

@@ -77,6 +77,9 @@ class Rides:
     async def get(self, request_id: str) -> Body:
         return request_body(await self._desk.get(request_id, None))  # the edge has checked whose it is
 
+    async def explain(self, request_id: str) -> Body:
+        return await self._desk.explanations.of(request_id)
+
     async def recent_of_rider(self, rider_id: str, within_s: float) -> Body | None:
         request = await self._desk.recent_of_rider(rider_id, within_s)
         return None if request is None else request_body(request)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from core.errors import Conflict
 from core.events import Event
+from dispatch.explain import Look
 from dispatch.model import Booking, Offer, OpenSearch, RideRequest
 from dispatch.ports import TripBook
 from runtime.answers import KEY_KEPT, StoredAnswer
@@ -20,9 +21,10 @@ class _Rows:
     requests: dict[str, RideRequest] = field(default_factory=dict)
     offers: dict[str, Offer] = field(default_factory=dict)
     open_riders: dict[str, str] = field(default_factory=dict)  # request: rider
+    looks: dict[str, Look] = field(default_factory=dict)
 
     def copy(self) -> _Rows:
-        return _Rows(dict(self.requests), dict(self.offers), dict(self.open_riders))
+        return _Rows(dict(self.requests), dict(self.offers), dict(self.open_riders), dict(self.looks))
 
     def holding(self) -> set[str]:
         return {offer.driver_id for offer in self.offers.values() if offer.is_open}
@@ -66,12 +68,23 @@ class MemoryOfferBook:
         self._rows.offers[offer.offer_id] = offer
 
 
+class MemoryLookBook:
+    """What looks saw, inside one transaction."""
+
+    def __init__(self, rows: _Rows) -> None:
+        self._rows = rows
+
+    async def add(self, look: Look) -> None:
+        self._rows.looks[look.look_id] = look
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryUnitOfWork:
     """One transaction."""
 
     requests: MemoryRequestBook
     offers: MemoryOfferBook
+    looks: MemoryLookBook
     trips: TripBook
     events: list[Event]
 
@@ -93,7 +106,8 @@ class MemoryStore:
     async def transaction(self) -> AsyncIterator[MemoryUnitOfWork]:
         async with self._writers:
             rows = self._rows.copy()
-            uow = MemoryUnitOfWork(MemoryRequestBook(rows), MemoryOfferBook(rows), self._trips(), [])
+            books = MemoryRequestBook(rows), MemoryOfferBook(rows), MemoryLookBook(rows)
+            uow = MemoryUnitOfWork(*books, self._trips(), [])
             yield uow
             ids = [event.id for event in (*self.events, *uow.events)]
             if uow.events and len(set(ids)) < len(ids):
@@ -147,6 +161,16 @@ class MemoryStore:
     async def open_offers_of(self, driver_id: str) -> list[tuple[Offer, RideRequest]]:
         mine = [offer for offer in self._rows.offers.values() if offer.is_open and offer.driver_id == driver_id]
         return [(offer, self._rows.requests[offer.request_id]) for offer in mine]
+
+    async def looks_of(self, request_id: str) -> list[Look]:
+        mine = [look for look in self._rows.looks.values() if look.request_id == request_id]
+        return sorted(mine, key=lambda look: (look.at, look.number, look.look_id))
+
+    async def forget_looks(self, before: float, most: int) -> int:
+        old = [look.look_id for look in self._rows.looks.values() if look.at < before][:most]
+        for look_id in old:
+            del self._rows.looks[look_id]
+        return len(old)
 
     async def holding_offers(self, driver_ids: Sequence[str]) -> set[str]:
         return self._rows.holding() & set(driver_ids)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.errors import Conflict
 from core.events import Event
 from dispatch.adapters.bookings import SqlBookings
+from dispatch.adapters.looks import SqlLookBook, forget_looks, looks_of
 from dispatch.adapters.tables import (
     joined_offer,
     offer_columns,
@@ -24,6 +25,7 @@ from dispatch.adapters.tables import (
     request_row,
     ride_requests,
 )
+from dispatch.explain import Look
 from dispatch.model import OPEN_REQUEST, Offer, OpenSearch, RideRequest
 from dispatch.ports import TripBook
 from runtime.gather import Gather
@@ -84,6 +86,7 @@ class SqlUnitOfWork:
 
     requests: SqlRequestBook
     offers: SqlOfferBook
+    looks: SqlLookBook
     trips: TripBook
     _tx: Transaction
 
@@ -104,7 +107,8 @@ class SqlStore:
     async def transaction(self) -> AsyncIterator[SqlUnitOfWork]:
         async with self._database.transaction() as tx:
             connection = tx.connection
-            yield SqlUnitOfWork(SqlRequestBook(connection), SqlOfferBook(connection), self._trips(tx), tx)
+            books = SqlRequestBook(connection), SqlOfferBook(connection), SqlLookBook(connection)
+            yield SqlUnitOfWork(*books, self._trips(tx), tx)
 
     async def request(self, request_id: str) -> RideRequest | None:
         query = sa.select(ride_requests).where(ride_requests.c.request_id == request_id)
@@ -170,6 +174,13 @@ class SqlStore:
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [(joined_offer(row), request_of(row)) for row in rows]
+
+    async def looks_of(self, request_id: str) -> list[Look]:
+        async with self._database.reading() as connection:
+            return await looks_of(connection, request_id)
+
+    async def forget_looks(self, before: float, most: int) -> int:
+        return await forget_looks(self._database, before, most)
 
     async def holding_offers(self, driver_ids: Sequence[str]) -> set[str]:
         return await self._holding(driver_ids) if driver_ids else set()

@@ -58,6 +58,12 @@ async def test_a_ride_from_the_first_ping_to_the_fare(hurried: Outside, places: 
         assert offer["mode"] == "broadcast"
         assert offer["why"]
         assert offer["pickup_eta_s"] == pytest.approx(quote["pickup_eta_s"], abs=1)
+        async with hurried.api() as ops:
+            why = (await ops.get(f"/v1/ride-requests/{request_id}/explain")).json()
+        assert [(each["driver_id"], each["why"]) for each in why["offers"]] == [(driver_id, offer["why"])]
+        (chosen,) = why["looks"][0]["candidates"]
+        assert (chosen["driver_id"], chosen["outcome"], chosen["rank"]) == (driver_id, "offered", 1)
+        assert chosen["pickup_eta_s"] == offer["pickup_eta_s"]
         assert 0 < offer["pickup_distance_m"] < 1_500
         await rider.hear("request", request_id=request_id, status="offered")
 

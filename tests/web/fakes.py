@@ -158,6 +158,13 @@ class FakeRides:
             raise NotFound("no such ride request")
         return self.requests[request_id]
 
+    async def explain(self, request_id: str) -> Body:
+        request = await self.get(request_id)
+        candidate = {"driver_id": "drv_1", "outcome": "offline", "away_m": 10.0, "position_age_s": 1.0}
+        look: Body = {"look_id": "lok_1", "at": "2026-09-21T00:00:00Z", "mode": "best", "weights": {}, "counts": {}}
+        shown = {name: request[name] for name in ("request_id", "status", "mode", "trip_id")}
+        return {**shown, "offers": [], "looks": [{**look, "candidates": [candidate], "left_out": 0}]}
+
     async def recent_of_rider(self, rider_id: str, within_s: float) -> Body | None:
         self.recent_s = within_s
         return next((r for r in reversed(self.requests.values()) if r["rider_id"] == rider_id), None)

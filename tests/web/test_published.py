@@ -85,6 +85,7 @@ async def test_openapi_describes_every_call_its_errors_and_its_security(api: htt
         "/v1/ride-requests",
         "/v1/ride-requests/{request_id}",
         "/v1/ride-requests/{request_id}/cancel",
+        "/v1/ride-requests/{request_id}/explain",
         "/v1/trips/{trip_id}",
         "/v1/trips/{trip_id}/cancel",
         "/v1/trips/{trip_id}/rate",

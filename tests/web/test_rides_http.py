@@ -221,6 +221,18 @@ async def test_an_eta_is_along_the_roads_and_null_where_there_is_no_way(api: htt
         assert answer.json()["errors"][0]["field"].startswith("from")
 
 
+async def test_an_explanation_is_for_operators(api: httpx.AsyncClient, rider: Headers, ops: Headers) -> None:
+    request_id = (await api.post("/v1/ride-requests", json=RIDE, headers=rider)).json()["request_id"]
+    path = f"/v1/ride-requests/{request_id}/explain"
+    told = (await api.get(path, headers=ops)).json()
+    assert told["request_id"] == request_id
+    assert told["looks"][0]["candidates"] == [
+        {"driver_id": "drv_1", "outcome": "offline", "away_m": 10.0, "position_age_s": 1.0}
+    ], "what was not asked for is left out"
+    assert (await api.get(path, headers=rider)).status_code == 403
+    assert (await api.get("/v1/ride-requests/req_none/explain", headers=ops)).status_code == 404
+
+
 async def test_a_track_is_for_operators_and_at_most_a_day_long(
     api: httpx.AsyncClient, rider: Headers, ops: Headers, caplog: pytest.LogCaptureFixture
 ) -> None:
