@@ -109,7 +109,8 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bound", action="store_true", help="work out what hindsight could have reached")
     parser.add_argument("--seed", type=_whole(0, 2**31), default=0)
     parser.add_argument("--max-wait-s", type=_number(1, 86_400), default=600.0)
-    parser.add_argument("--out", type=Path, help="a folder for report.json and trips.csv")
+    parser.add_argument("--out", type=Path, help="a folder for report.json, trips.csv and report.html")
+    parser.add_argument("--beside", type=Path, help="the --out of another run: report.html shows both")
     parser.add_argument("--json", action="store_true", help="print the report as JSON and nothing else")
 
 

@@ -11,6 +11,7 @@ from app.decider import rules
 from app.progress import progress
 from runtime.settings import Settings
 from simulator.model import SimulationAsk
+from simulator.page import PAGE_FILE
 from simulator.report import Report
 from simulator.service import run as simulate
 from simulator.streets import Streets
@@ -31,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         history=arguments.history,
         bound=arguments.bound,
         out=arguments.out,
+        beside=arguments.beside,
     )
     settings = Settings()
     city = ready_city(arguments.city, settings.maps, quiet=arguments.json)
@@ -39,11 +41,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.write(report.to_json().decode() + "\n")
     else:
-        _print(report)
+        _print(report, arguments.out)
     return 0
 
 
-def _print(report: Report) -> None:
+def _print(report: Report, out: Path | None) -> None:
     wait = report.wait_s
     print(f"served {report.served} of {report.requests} requests ({report.served_pct} %), {report.drivers} drivers")
     print(f"wait {wait.mean} s on average, {wait.p50} s in the middle, {wait.p95} s at the 95th percentile")
@@ -53,4 +55,6 @@ def _print(report: Report) -> None:
         print(f"{report.h1_pct} % of what hindsight could have reached")
     if report.rejected_rows:
         print("rows not used:", ", ".join(f"{n} {reason}" for reason, n in report.rejected_rows.items()))
+    if out is not None:
+        print(f"pictures in {out / PAGE_FILE}")
     print(f"{report.sim_s} s simulated in {report.wall_s} s ({report.speedup} x)")

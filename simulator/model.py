@@ -38,7 +38,7 @@ class SimulationAsk(msgspec.Struct, frozen=True, kw_only=True):
     """One simulation: `trips` None means made-up demand; the fleet is a number of cabs or a file of starts.
 
     `window_s`, `open_until` and `reposition` are of mode batch. `history` are past trips, from which repositioning
-    learns; without it, it learns from the run's own past.
+    learns; without it, it learns from the run's own past. `beside` is the `out` of another run, for the page.
     """
 
     trips: Path | None
@@ -53,6 +53,18 @@ class SimulationAsk(msgspec.Struct, frozen=True, kw_only=True):
     history: Path | None = None
     bound: bool = False
     out: Path | None = None
+    beside: Path | None = None
+
+    @property
+    def title(self) -> str:
+        """What the page calls the run."""
+        words = [self.trips.name if self.trips else "synthetic", self.mode]
+        if self.mode == "batch":
+            words += [f"{self.window_s:g} s"]
+            words += ["open until pickup"] if self.open_until == "pickup" else []
+            words += ["reposition"] if self.reposition else []
+        fleet = f"{self.drivers} cabs" if self.fleet is None else self.fleet.name
+        return ", ".join([*words, fleet, f"seed {self.seed}"])
 
     def checked(self, limits: SimulatorSettings) -> SimulationAsk:
         """Itself. Raises InvalidInput naming the first field that breaks a rule."""
@@ -70,6 +82,8 @@ class SimulationAsk(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidInput(f"drivers must be from 1 to {limits.max_drivers}, got {self.drivers}")
         if not 0 < self.max_wait_s <= limits.max_wait_s:
             raise InvalidInput(f"max_wait_s must be above 0 and at most {limits.max_wait_s:g}, got {self.max_wait_s:g}")
+        if self.beside is not None and self.out is None:
+            raise InvalidInput("beside needs out: the page of both runs is written there")
         if self.seed < 0:
             raise InvalidInput(f"seed must not be negative, got {self.seed}")
         return self

@@ -13,6 +13,7 @@ from core.clock import rfc3339
 from core.geo import BoolArray, FloatArray
 from simulator.bound import WORTH_S
 from simulator.model import Mode, Outcomes
+from simulator.plots import BusyTimes, earned_by
 from simulator.scenario import Scenario
 
 _DECIMALS = 3
@@ -39,11 +40,19 @@ class MatchFigures(msgspec.Struct, frozen=True):
 
 
 class DriverFigures(msgspec.Struct, frozen=True):
-    """Share of cab time with a rider on board, share of driven kilometres without, inequality of earnings (0..1)."""
+    """Share of cab time with a rider on board, share of driven kilometres without, inequality of earnings (0..1).
+
+    Beside them the kilometres without a rider per cab; minor units that a cab earned in an hour of the run; and seconds
+    that cabs waited for their next ride, or for the end.
+    """
 
     utilisation_pct: float | None
     empty_km_pct: float | None
     earnings_gini: float | None
+    empty_km_mean: float | None
+    earned_per_hour_mean: float | None
+    earned_per_hour_p10: float | None
+    idle_s_p95: float | None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,10 +100,6 @@ def make_report(scenario: Scenario, outcomes: Outcomes, facts: RunFacts) -> Repo
     wait_s = (outcomes.pickup_at - requests.at)[served]
     match_s = (outcomes.assigned_at - requests.at)[served]
     sim_s = outcomes.ended_at - float(requests.at[0]) if n else 0.0
-    empty_m, ridden_m = outcomes.empty_m, float(requests.direct_m[served].sum())
-    riding_s = float(requests.direct_s[served].sum())
-    earned = np.zeros(facts.drivers)
-    np.add.at(earned, outcomes.driver[served], outcomes.fare_minor[served])
     return Report(
         requests=n,
         served=n_served,
@@ -104,9 +109,7 @@ def make_report(scenario: Scenario, outcomes: Outcomes, facts: RunFacts) -> Repo
         wait_s=WaitFigures(_mean(wait_s), _percentile(wait_s, 50), _percentile(wait_s, 95)),
         match_s=MatchFigures(_mean(match_s), _percentile(match_s, 95)),
         pickup_km_mean=_mean(outcomes.pickup_m[served] / 1000),
-        driver=DriverFigures(
-            _share(riding_s, facts.drivers * sim_s), _share(empty_m, empty_m + ridden_m), _rounded(gini(earned))
-        ),
+        driver=_driver_figures(scenario, outcomes, facts.drivers, sim_s),
         drivers=facts.drivers,
         sim_s=round(sim_s, _DECIMALS),
         wall_s=round(facts.wall_s, _DECIMALS),
@@ -116,6 +119,23 @@ def make_report(scenario: Scenario, outcomes: Outcomes, facts: RunFacts) -> Repo
         h1_pct=None if facts.bound is None else _share(float((WORTH_S - wait_s).sum()), facts.bound),
         bound=facts.bound,
         served_by_length_pct=served_by_length_pct(requests.direct_s, served),
+    )
+
+
+def _driver_figures(scenario: Scenario, outcomes: Outcomes, cabs: int, sim_s: float) -> DriverFigures:
+    requests, served = scenario.requests, outcomes.served
+    riding_s, ridden_m = float(requests.direct_s[served].sum()), float(requests.direct_m[served].sum())
+    earned = earned_by(outcomes, cabs)
+    per_hour = earned * 3600 / sim_s if sim_s > 0 else np.zeros(0)
+    idle_s = BusyTimes.of(outcomes).idle_s(cabs, outcomes.ended_at - sim_s, outcomes.ended_at)
+    return DriverFigures(
+        utilisation_pct=_share(riding_s, cabs * sim_s),
+        empty_km_pct=_share(outcomes.empty_m, outcomes.empty_m + ridden_m),
+        earnings_gini=_rounded(gini(earned)),
+        empty_km_mean=round(outcomes.empty_m / 1000 / cabs, _DECIMALS) if cabs else None,
+        earned_per_hour_mean=_mean(per_hour),
+        earned_per_hour_p10=_percentile(per_hour, 10),
+        idle_s_p95=_percentile(idle_s, 95),
     )
 
 

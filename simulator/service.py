@@ -16,6 +16,8 @@ from simulator.engine import Engine, Terms
 from simulator.model import Outcomes, Progress, RawTrips, SimulationAsk, quiet
 from simulator.net import Net, build_net, posts_near, trips_on
 from simulator.outlook import Outlook
+from simulator.page import REPORT_FILE, Shown, read_shown, write_page
+from simulator.plots import make_plots
 from simulator.ports import Rules, SimulatedCity
 from simulator.report import Report, RunFacts, make_report, write_trips
 from simulator.scenario import Scenario, first_of, names_nodes, place_trips, read_node_trips, read_trips
@@ -31,12 +33,14 @@ def run(
     progress: Progress = quiet,
     limits: SimulatorSettings = DEFAULT_LIMITS,
 ) -> Report:
-    """Simulate and report; writes report.json and trips.csv into `ask.out` where that is given.
+    """Simulate and report; writes report.json, trips.csv and report.html into `ask.out` where that is given.
 
     The same ask, files and rules give the same bytes, wall_s and speedup apart. Raises InvalidInput for an ask that
     breaks a rule and BadFile for a file that cannot be read or written.
     """
-    scenario = load(ask.checked(limits), city, progress, limits)
+    ask = ask.checked(limits)
+    beside = None if ask.beside is None else read_shown(ask.beside)
+    scenario = load(ask, city, progress, limits)
     drivers = len(scenario.lat) - 2 * len(scenario.raw.at)
     net = build_net(city, progress, limits.max_posts) if ask.mode == "batch" or ask.bound else None
     bound = None
@@ -55,7 +59,8 @@ def run(
     wall_s = time.perf_counter() - began
     report = make_report(scenario, outcomes, RunFacts(ask.mode, ask.seed, drivers, wall_s, bound))
     if ask.out is not None:
-        _write(ask.out, report, scenario, outcomes)
+        shown = Shown(report, make_plots(scenario, outcomes, drivers, ask.title))
+        _write(ask.out, scenario, outcomes, (shown, beside))
     return report
 
 
@@ -104,10 +109,11 @@ def _compile(scenario: Scenario) -> None:
     scenario.places.one_to(last, np.array([last]))
 
 
-def _write(out: Path, report: Report, scenario: Scenario, outcomes: Outcomes) -> None:
+def _write(out: Path, scenario: Scenario, outcomes: Outcomes, shown: tuple[Shown, Shown | None]) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "report.json").write_bytes(report.to_json() + b"\n")
+        (out / REPORT_FILE).write_bytes(shown[0].report.to_json() + b"\n")
         write_trips(out / "trips.csv", scenario, outcomes)
+        write_page(out, *shown)
     except OSError as error:
         raise BadFile(f"{out}: cannot be written: {error.strerror}") from error
