@@ -48,7 +48,7 @@ class Resting(Protocol):
 class Watch:
     """A search that rests. `looked` is how many readings were complete when it began its look.
 
-    Drivers of another class and those who said no before do not wake it.
+    Drivers of another class, with too few seats, and those who said no before do not wake it.
     """
 
     search: Resting
@@ -56,11 +56,16 @@ class Watch:
     looked: int
     saw_nobody: bool  # who suits: then any free driver who does is news
     vehicle_class: str | None = None
+    seats: int | None = None
     said_no: AbstractSet[str] = frozenset()
 
-    def suits(self, driver: str, vehicle_class: str) -> bool:
+    def suits(self, driver: str, found: _Free) -> bool:
         """Whether the driver is worth a look."""
-        return self.vehicle_class in (None, vehicle_class) and driver not in self.said_no
+        fits = self.vehicle_class in (None, found.vehicle_class) and (self.seats or 0) <= found.seats
+        return fits and driver not in self.said_no
+
+
+_Where = tuple[int, float, str, int]  # a segment, since when idle there, with what class of vehicle and how many seats
 
 
 class _Free(NamedTuple):
@@ -69,6 +74,7 @@ class _Free(NamedTuple):
     segment: int
     idle_since: float
     vehicle_class: str
+    seats: int
     since: int  # the reading that found the driver free here first
 
 
@@ -97,7 +103,7 @@ class _Place:
         for watch in self.watches:
             for step, driver, each in outward:
                 is_news = (reading if watch.saw_nobody else each.since) > watch.looked
-                if is_news and watch.suits(driver, each.vehicle_class):
+                if is_news and watch.suits(driver, each):
                     yield step, watch
                     break
 
@@ -200,20 +206,20 @@ class Arrivals:
             place.look_at(self._near(segment))
             self._asked.update(place.segments.tolist())
 
-    async def _without_offers(self, found: Mapping[int, SupplyRows]) -> dict[str, tuple[int, float, str]]:
+    async def _without_offers(self, found: Mapping[int, SupplyRows]) -> dict[str, _Where]:
         """Where the drivers are who are open to work and hold no offer, since when they idle, and what they drive."""
-        free: dict[str, tuple[int, float, str]] = {}
+        free: dict[str, _Where] = {}
         for segment, rows in found.items():
             open_rows = rows.take(np.flatnonzero(open_to_work(rows, self._clock.now(), self._policy)))
-            columns = (open_rows.driver.tolist(), open_rows.idle_since.tolist(), open_rows.vehicle_class.tolist())
-            for driver, idle_since, vehicle_class in zip(*columns, strict=True):
-                free[driver] = (segment, idle_since, vehicle_class)
+            columns = (open_rows.driver, open_rows.idle_since, open_rows.vehicle_class, open_rows.seats)
+            for driver, *where in zip(*(column.tolist() for column in columns), strict=True):
+                free[driver] = (segment, *where)
         if free:
             for driver in await self._ports.store.holding_offers(list(free)):
                 del free[driver]
         return free
 
-    def _note(self, free: Mapping[str, tuple[int, float, str]], let_go: AbstractSet[str]) -> None:
+    def _note(self, free: Mapping[str, _Where], let_go: AbstractSet[str]) -> None:
         """Take over what a reading found. Who moved, idles anew or was let go counts as one who has come just now."""
         claimed = self._claims.held(self._clock.now())
         reading = self.readings + 1
@@ -222,7 +228,7 @@ class Arrivals:
             if driver in claimed:
                 continue
             before = known.get(driver)
-            same = before is not None and before[:3] == where and driver not in let_go
+            same = before is not None and before[:4] == where and driver not in let_go
             self._free[driver] = _Free(*where, since=before.since if before is not None and same else reading)
         self.readings = reading
 

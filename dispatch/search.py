@@ -143,7 +143,7 @@ class Search:
         # somebody whom the look does not see although a reading does must not wake it with every reading
         saw_nobody = self._saw_nobody and not arrived
         said_no = frozenset(o.driver_id for o in offers if rules.ask_again_after(o, 0.0) == NEVER_AGAIN)
-        watch = Watch(self, request.segment, looked, saw_nobody, request.vehicle_class, said_no)
+        watch = Watch(self, request.segment, looked, saw_nobody, request.vehicle_class, request.seats, said_no)
         due_in_s = due_at - means.clock.now()  # the look took its time
         return Rest(due_in_s if saw_nobody else min(due_in_s, self._again_s), watch)
 

@@ -23,6 +23,8 @@ def request_body(request: RideRequest) -> dict[str, Any]:
         "pickup": request.pickup._asdict(),
         "dropoff": request.dropoff._asdict(),
         "quote_id": request.quote_id,
+        "vehicle_class": request.vehicle_class,
+        "seats": request.seats,
         "fare": msgspec.structs.asdict(request.fare),
         "created_at": rfc3339(request.created_at),
         "expires_at": rfc3339(request.expires_at),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from core.errors import InvalidInput
-from location.model import BUSY, MAX_VEHICLE_BYTES, ONLINE, LastPosition, SupplyChange, SupplyRow
+from location.model import BUSY, MAX_SEATS, MAX_VEHICLE_BYTES, ONLINE, LastPosition, SupplyChange, SupplyRow
 from location.ports import Placing
 from location.table import Column, empty_slots
 
@@ -24,8 +24,8 @@ class Driver:
     """
 
     __slots__ = (
-        "_queue", "_trip_id", "connected", "durable_seq", "epoch", "id", "idle_since", "online", "queue_misses", "slot",
-        "table", "vehicle",
+        "_queue", "_trip_id", "connected", "durable_seq", "epoch", "id", "idle_since", "online", "queue_misses",
+        "seats", "slot", "table", "vehicle",
     )  # fmt: skip
 
     seq = Column("seq", int)
@@ -53,6 +53,7 @@ class Driver:
         self.epoch = 0  # of the connection, among those of all hosts; while it is 0, the store is told nothing
         self._trip_id: str | None = None
         self.vehicle = b""
+        self.seats = 0
         self.durable_seq = 0  # while there are such pings: how far it is durable
         self._queue: str | None = None
         self.queue_misses = 0  # pings in a row outside of it
@@ -94,9 +95,8 @@ class Driver:
 
     def row(self) -> SupplyRow:
         """The driver as the supply shows them."""
-        return SupplyRow(
-            self.lat, self.lng, self.heading, self.speed, self.seen_at, self.idle_since, self.flags, self.vehicle
-        )
+        here = (self.lat, self.lng, self.heading, self.speed, self.seen_at)
+        return SupplyRow(*here, self.idle_since, self.flags, self.vehicle, self.seats)
 
 
 class LiveDrivers:
@@ -201,13 +201,15 @@ class LiveDrivers:
             driver.idle_since = now
             self._touch(driver)
 
-    def set_vehicle(self, driver_id: str, vehicle: str) -> None:
-        """The vehicle class. Raises InvalidInput when its name is longer than the store's field."""
+    def set_vehicle(self, driver_id: str, vehicle: str, seats: int) -> None:
+        """The vehicle class and its seats. Raises InvalidInput for what does not fit into the store's fields."""
         name = vehicle.encode()
         if len(name) > MAX_VEHICLE_BYTES or b"\0" in name:
             raise InvalidInput(f"vehicle class {vehicle!r} is longer than {MAX_VEHICLE_BYTES} bytes")
+        if not 0 <= seats <= MAX_SEATS:
+            raise InvalidInput(f"seats must be from 0 to {MAX_SEATS}, got {seats}")
         driver = self.driver(driver_id)
-        driver.vehicle = name
+        driver.vehicle, driver.seats = name, seats
         self._touch(driver)
 
     def went_stale(self, driver_ids: Iterable[str]) -> None:
@@ -253,7 +255,7 @@ class LiveDrivers:
                 continue  # `own` brings the driver here again
             previous = 0 if written == _UNKNOWN else written
             if is_fresh and driver.online and (driver.connected or driver.trip_id is not None):
-                row = SupplyRow._make((*place, driver.idle_since, driver.flags, driver.vehicle))
+                row = SupplyRow._make((*place, driver.idle_since, driver.flags, driver.vehicle, driver.seats))
                 changes.append(SupplyChange(driver.id, segment, previous, row, driver.epoch))
                 told[at] = segment
             elif written:

@@ -16,7 +16,8 @@ from location.messages import Position
 ONLINE = 1  # open to work, or on a trip
 BUSY = 2  # on a trip
 
-MAX_VEHICLE_BYTES = 15
+MAX_VEHICLE_BYTES = 14
+MAX_SEATS = 255
 
 # how a driver's row is kept and moved: one fixed record, so that a reader makes arrays of thousands at once
 ROW = np.dtype(
@@ -29,6 +30,7 @@ ROW = np.dtype(
         ("idle_since", "<f8"),
         ("flags", "u1"),
         ("vehicle", f"S{MAX_VEHICLE_BYTES}"),
+        ("seats", "u1"),
     ]
 )
 
@@ -44,6 +46,7 @@ class SupplyRow(NamedTuple):
     idle_since: float  # engine time of coming online or of the last trip's end
     flags: int  # ONLINE, BUSY
     vehicle: bytes  # vehicle class
+    seats: int = 0  # for passengers; 0 where unknown
 
 
 class SupplyChange(NamedTuple):
@@ -74,6 +77,7 @@ class SupplyRows:
     idle_since: FloatArray
     flags: npt.NDArray[np.uint8]
     vehicle: list[str]
+    seats: npt.NDArray[np.uint8]
 
     def take(self, places: Sequence[int]) -> SupplyRows:
         """The rows at these places, in this order."""
@@ -89,6 +93,7 @@ class SupplyRows:
             idle_since=self.idle_since[index],
             flags=self.flags[index],
             vehicle=[self.vehicle[place] for place in places],
+            seats=self.seats[index],
         )
 
     @staticmethod
@@ -112,6 +117,7 @@ class SupplyRows:
             idle_since=records["idle_since"].astype(np.float64),
             flags=records["flags"].astype(np.uint8),
             vehicle=[vehicle.decode() for vehicle in records["vehicle"].tolist()],
+            seats=records["seats"].astype(np.uint8),
         )
 
 

@@ -46,9 +46,9 @@ class Supply:
         """The driver is open or closed for work."""
         self.live.set_online(driver_id, online, self._clock.now())
 
-    def set_vehicle(self, driver_id: str, vehicle: str) -> None:
-        """The class of the driver's vehicle. Raises InvalidInput when the name is too long."""
-        self.live.set_vehicle(driver_id, vehicle)
+    def set_vehicle(self, driver_id: str, vehicle: str, seats: int) -> None:
+        """The class of the driver's vehicle and its seats. Raises InvalidInput when the name is too long."""
+        self.live.set_vehicle(driver_id, vehicle, seats)
 
     async def flush(self) -> int:
         """Tell the store what changed; returns how many drivers. What it does not take is told again next time."""

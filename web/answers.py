@@ -121,6 +121,8 @@ class RideRequestAnswer(Answer):
     trip_id: str | None
     pickup: Place
     dropoff: Place
+    vehicle_class: str | None = Field(None, description="that was asked for; None: any")
+    seats: int | None = Field(None, description="that were asked for, at least; None: any number")
 
 
 class TripEvent(Answer):

@@ -12,7 +12,7 @@ from core.errors import FieldError, InvalidInput
 from core.events import Mode
 from core.geo import LatLng
 from web.edge import edge_of
-from web.ports import Page
+from web.ports import MAX_SEATS, Page, VehicleClass
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9][0-9 ()\-]{3,30}$"), Field(examples=["+46701234567"])]
@@ -113,13 +113,15 @@ class QuoteAsk(Ask):
 
 
 class RideRequestAsk(Ask):
-    """A ride for a rider; `mode` from operators only."""
+    """A ride for a rider; `mode` from operators only. Cabs of another class or with fewer seats do not come."""
 
     rider_id: Id
     pickup: Point
     dropoff: Point
     quote_id: Id | None = None
     mode: Mode | None = None
+    vehicle_class: VehicleClass | None = None
+    seats: Annotated[int, Field(ge=1, le=MAX_SEATS)] | None = None
 
 
 class CancelAsk(Ask):

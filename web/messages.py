@@ -13,7 +13,7 @@ from core.errors import FieldError, InvalidInput
 from core.events import Mode
 from core.geo import LatLng
 from web.frames import LAYOUT
-from web.ports import Body
+from web.ports import MAX_SEATS, Body, VehicleClass
 
 Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
@@ -50,6 +50,8 @@ class Book(_Said, frozen=True, tag="book"):
     rider_id: Id | None = None
     quote_id: Id | None = None
     mode: Mode | None = None
+    vehicle_class: VehicleClass | None = None
+    seats: Annotated[int, Meta(ge=1, le=MAX_SEATS)] | None = None
     idempotency_key: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
 
 

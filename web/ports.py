@@ -19,6 +19,9 @@ from runtime.auth import Identity
 
 Body = dict[str, Any]
 Role = Literal["rider", "driver"]
+VehicleClass = Literal["standard", "premium"]
+
+MAX_SEATS = 16  # that a rider can ask for
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class RideAsk:
     dropoff: LatLng
     quote_id: str | None = None
     mode: Mode | None = None
+    vehicle_class: VehicleClass | None = None
+    seats: int | None = None
     request_id: str | None = None
     by_ops: bool = False
     answer: Callable[[Body], FirstAnswer] | None = None

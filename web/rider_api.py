@@ -107,6 +107,8 @@ def ride_ask(ask: RideRequestAsk, key: str | None, by: Identity, first: FirstAns
         dropoff=ask.dropoff.place(),
         quote_id=ask.quote_id,
         mode=ask.mode,
+        vehicle_class=ask.vehicle_class,
+        seats=ask.seats,
         request_id=request_id_of(by, ask.rider_id, key) if key else None,
         by_ops=by.scope == "ops",
         answer=None if first is None else answer,

@@ -133,6 +133,8 @@ class RiderSocket:
             pickup=book.pickup.place(),
             dropoff=book.dropoff.place(),
             quote_id=book.quote_id,
+            vehicle_class=book.vehicle_class,
+            seats=book.seats,
             request_id=request_id_of(Identity("rider", self._rider_id), self._rider_id, key) if key else None,
         )
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from location.gateway.server import Gateway
 from trips.model import Trip
 from web.hub import Hub
+
+
+class Car(NamedTuple):
+    """What the supply knows of a driver's car."""
+
+    vehicle_class: str
+    seats: int
 
 
 class Elsewhere(Protocol):
@@ -27,7 +34,7 @@ class Elsewhere(Protocol):
         """
         ...
 
-    async def account(self, driver_id: str, vehicle_class: str, approved: bool) -> None:
+    async def account(self, driver_id: str, car: Car, approved: bool) -> None:
         """Bring a change of a driver's account to the host that they are connected to, as far as it can be reached."""
         ...
 
@@ -42,7 +49,7 @@ class Alone:
 
     async def trip(self, trip: Trip) -> None: ...
 
-    async def account(self, driver_id: str, vehicle_class: str, approved: bool) -> None: ...
+    async def account(self, driver_id: str, car: Car, approved: bool) -> None: ...
 
 
 class Apps:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from accounts.model import Driver
 from accounts.service import DriverDesk as Accounts
-from app.wiring.apps import Elsewhere
+from app.wiring.apps import Car, Elsewhere
 from app.wiring.trips import Audience
 from core.errors import Forbidden, HexcabError, NotFound, Unauthorized, Unavailable
 from dispatch.service import RideDesk
@@ -55,7 +55,7 @@ class Desk:
             driver = await self._rooms.accounts.get(driver_id)
         except NotFound:
             return False
-        self._rooms.supply.set_vehicle(driver_id, driver.vehicle.vehicle_class)
+        self._rooms.supply.set_vehicle(driver_id, driver.vehicle.vehicle_class, driver.vehicle.seats)
         return driver.status == "approved"
 
     async def _trip_of(self, driver_id: str) -> Trip | None:
@@ -82,7 +82,7 @@ class Desk:
             driver = await self._rooms.accounts.approved(driver_id)
         except NotFound as error:
             raise Forbidden(f"driver {driver_id} is not registered", code="not_approved") from error
-        self._rooms.supply.set_vehicle(driver_id, driver.vehicle.vehicle_class)
+        self._rooms.supply.set_vehicle(driver_id, driver.vehicle.vehicle_class, driver.vehicle.seats)
 
     async def disconnected(self, driver_id: str) -> None:
         await self._rooms.rides.driver_gone(driver_id)
@@ -141,10 +141,10 @@ class AccountWatch:
         self._elsewhere = elsewhere
 
     async def changed(self, driver: Driver) -> None:
-        driver_id, vehicle_class = driver.driver_id, driver.vehicle.vehicle_class
-        approved = driver.status == "approved"
-        self.changed_here(driver_id, vehicle_class, approved)
-        await self._elsewhere.account(driver_id, vehicle_class, approved)
+        driver_id, approved = driver.driver_id, driver.status == "approved"
+        car = Car(driver.vehicle.vehicle_class, driver.vehicle.seats)
+        self.changed_here(driver_id, car, approved)
+        await self._elsewhere.account(driver_id, car, approved)
         if approved:
             return
         try:
@@ -152,10 +152,10 @@ class AccountWatch:
         except HexcabError as error:  # they end at their deadline, and cannot be accepted before
             _log.warning("offers of a driver could not be ended: %s", error.detail, extra={"driver_id": driver_id})
 
-    def changed_here(self, driver_id: str, vehicle_class: str, approved: bool) -> None:
+    def changed_here(self, driver_id: str, car: Car, approved: bool) -> None:
         """Take the change over in the supply, for a driver whom this host has met."""
         if self._supply.live.get(driver_id) is None:
             return
-        self._supply.set_vehicle(driver_id, vehicle_class)
+        self._supply.set_vehicle(driver_id, car.vehicle_class, car.seats)
         if not approved:
             self._supply.set_online(driver_id, False)

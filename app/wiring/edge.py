@@ -58,6 +58,8 @@ class Rides:
                 rider_class=rider_class,
                 quote_id=ask.quote_id,
                 mode=ask.mode,
+                vehicle_class=ask.vehicle_class,
+                seats=ask.seats,
                 by_ops=ask.by_ops,
                 request_id=ask.request_id,
                 answer=None if answer is None else lambda request: answer(request_body(request)),

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from app.wiring.apps import Apps
+from app.wiring.apps import Apps, Car
 from app.wiring.drivers import AccountWatch
 from app.wiring.trips import Audience, TrailsHere
 from core.errors import Unavailable
@@ -39,8 +39,8 @@ class OtherHosts:
         watching = [Subject("driver", trip.driver_id), Subject("rider", trip.rider_id)]
         await self._router.everyone(watching, _TRIP, trip)
 
-    async def account(self, driver_id: str, vehicle_class: str, approved: bool) -> None:
-        body = {"driver_id": driver_id, "vehicle_class": vehicle_class, "approved": approved}
+    async def account(self, driver_id: str, car: Car, approved: bool) -> None:
+        body = {"driver_id": driver_id, "approved": approved, **car._asdict()}
         try:
             await self._router.everyone([Subject("driver", driver_id)], _ACCOUNT, body)
         except Unavailable as error:  # it is read again when the driver connects, and before a trip is opened
@@ -98,7 +98,8 @@ def answer_hosts(
         await audience.here(msgspec.convert(body, Trip))
 
     async def account(body: dict[str, Any]) -> None:
-        accounts.changed_here(body["driver_id"], body["vehicle_class"], body["approved"])
+        car = Car(body["vehicle_class"], body["seats"])
+        accounts.changed_here(body["driver_id"], car, body["approved"])
 
     async def trail_complete(body: dict[str, Any]) -> bool:
         return trails.is_complete(body["trip_id"])

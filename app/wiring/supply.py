@@ -49,7 +49,7 @@ def searchable(rows: SupplyRows) -> dispatch.SupplyRows:
         idle_since=rows.idle_since,
         flags=rows.flags.astype(np.int64),
         vehicle_class=np.array(rows.vehicle, dtype=np.str_),
-        seats=np.zeros(len(rows.driver_ids), dtype=np.int64),  # riders cannot ask for seats yet
+        seats=rows.seats.astype(np.int64),
     )
 
 

@@ -21,9 +21,9 @@ from location.adapters.supply_scripts import EXPIRE, PLACE, SUPERSEDED, WRITE
 from location.model import ROW, SupplyChange, SupplyRows
 from runtime.redis import Client, Run, Word
 
-_PACK = struct.Struct("<dddffddB15s").pack
+_PACK = struct.Struct("<dddffddB14sB").pack
 _STORED = np.dtype([("epoch", "<f8"), *ROW.descr])
-assert struct.calcsize("<dddffddB15s") == _STORED.itemsize
+assert struct.calcsize("<dddffddB14sB") == _STORED.itemsize
 
 _EXPIRE_AT_ONCE = 1_000  # per shard and call
 _AT_ONCE = 1_000  # drivers in one script

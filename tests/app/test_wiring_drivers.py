@@ -131,6 +131,7 @@ async def test_after_a_restart_the_supply_knows_the_car_of_who_is_still_online(t
         await town.supply.flush()
         rows = await town.store.in_segments([town.live.driver(driver_id).segment])
     assert (rows.driver_ids, rows.vehicle, rows.flags.tolist()) == ([driver_id], ["premium"], [ONLINE])
+    assert rows.seats.tolist() == [4]
 
 
 async def test_a_driver_without_an_account_connects_and_is_not_supply(town: Town) -> None:

@@ -37,7 +37,7 @@ async def store(request: pytest.FixtureRequest, redis_of: RedisOf) -> SupplyStor
 
 
 def row(seen_at: float = 100.0, lat: float = 57.7, flags: int = ONLINE) -> SupplyRow:
-    return SupplyRow(lat, 11.97, 90.0, 8.5, seen_at, 42.0, flags, b"standard")
+    return SupplyRow(lat, 11.97, 90.0, 8.5, seen_at, 42.0, flags, b"of_14_letters_", 200)
 
 
 def put(driver_id: str, segment: int, previous: int = 0, seen_at: float = 100.0, epoch: int = 1) -> SupplyChange:
@@ -60,14 +60,15 @@ async def test_a_driver_is_found_in_its_segment_with_everything_that_was_written
     assert rows.segment.dtype == np.uint64
     assert (rows.lat[0], rows.lng[0], rows.heading[0], rows.speed[0]) == (57.7, 11.97, 90.0, 8.5)
     assert (rows.seen_at[0], rows.idle_since[0]) == (100.0, 42.0)
-    assert (rows.flags.tolist(), rows.vehicle) == ([ONLINE | BUSY], ["standard"])
+    assert (rows.flags.tolist(), rows.vehicle) == ([ONLINE | BUSY], ["of_14_letters_"])
+    assert rows.seats.tolist() == [200]
 
 
 async def test_unknown_heading_and_vehicle_stay_unknown(store: SupplyStore) -> None:
     await store.apply([SupplyChange("drv_1", A, 0, SupplyRow(1.0, 2.0, math.nan, math.nan, 1.0, 0.0, ONLINE, b""), 1)])
     rows = await store.in_segments([A])
     assert np.isnan([rows.heading[0], rows.speed[0]]).all()
-    assert rows.vehicle == [""]
+    assert (rows.vehicle, rows.seats.tolist()) == ([""], [0])
 
 
 async def test_a_moving_driver_stands_in_one_segment_only(store: SupplyStore) -> None:

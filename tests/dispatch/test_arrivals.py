@@ -196,6 +196,18 @@ async def test_drivers_of_another_class_and_who_said_no_wake_nobody(world: World
     assert await world.by_driver(van) == {"b": "open"}
 
 
+async def test_a_cab_with_too_few_seats_wakes_nobody_who_needs_more(world: World) -> None:
+    many = await world.ask("rdr_many", seats=6, rider_class="premium")
+    await world.advance(LIMIT_S)
+    looks = supply(world).looks
+    world.supply.add("a", north_of(CENTRE, 300), seats=4)
+    await world.advance(LIMIT_S)
+    assert supply(world).looks == looks
+    world.supply.add("b", north_of(CENTRE, 300), seats=6)
+    await world.advance(LIMIT_S)
+    assert await world.by_driver(many) == {"b": "open"}
+
+
 async def test_a_search_that_hangs_does_not_keep_the_others_from_their_turn(make_world: MakeWorld) -> None:
     world = await counting(await make_world(arrivals_at_once=1, arrivals_turn_s=0.01))
     _, second = await ask_all(world, 2)

@@ -223,9 +223,9 @@ class Outside:
                 assert changed.json()["class"] == rider_class
         return rider_id
 
-    async def new_driver(self) -> str:
+    async def new_driver(self, **car: Any) -> str:
         """A driver with an account, who may work."""
-        vehicle = {"plate": "ABC 123", "class": "standard", "seats": 4}
+        vehicle = {"plate": "ABC 123", "class": "standard", "seats": 4, **car}
         async with self.api() as api:
             made = await api.post("/v1/drivers", json={"name": "Bo", "phone": phone(), "vehicle": vehicle})
         assert made.status_code == 201, made.text

@@ -219,6 +219,22 @@ async def test_a_premium_rider_gets_the_best_driver_and_after_a_no_the_next(outs
         assert not best.all("offer_closed"), "who declined knows"
 
 
+async def test_a_rider_who_needs_a_larger_or_better_cab_gets_one(outside: Outside, places: Places) -> None:
+    rider_id, usual = await outside.new_rider(), await outside.new_driver()
+    large = await outside.new_driver(seats=6)
+    fine = await outside.new_driver(**{"class": "premium"})
+    near, far, farther = places.cabs[:3]
+    async with outside.driver(usual, near) as a, outside.driver(large, far) as b, outside.driver(fine, farther) as c:
+        for wanted, asked in (({"seats": 5}, b), ({"vehicle_class": "premium"}, c)):
+            booked = await outside.book(rider_id, places.pickup, places.dropoff, **wanted)
+            assert {name: booked[name] for name in wanted} == wanted
+            offer = await asked.hear("offer", request_id=booked["request_id"])
+            assert offer["why"].startswith("1 of 1")
+            async with outside.api("rider", rider_id) as api:
+                assert (await api.post(f"/v1/ride-requests/{booked['request_id']}/cancel")).status_code == 200
+        assert a.all("offer") == []
+
+
 async def test_only_operators_choose_the_mode(outside: Outside, places: Places) -> None:
     rider_id, driver_id = await outside.new_rider(), await outside.new_driver()
     ends = {"pickup": places.pickup._asdict(), "dropoff": places.dropoff._asdict()}

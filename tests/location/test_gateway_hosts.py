@@ -87,7 +87,7 @@ async def test_a_driver_who_connects_elsewhere_is_closed_here_and_stays_in_the_s
             await new.acked(2)
             for street in (b, a, b):
                 assert await street.in_supply() == ["drv_1"]
-            a.supply.set_vehicle("drv_1", "premium")  # late news reaches the old host
+            a.supply.set_vehicle("drv_1", "premium", 4)  # late news reaches the old host
             a.live.tell_again()
             assert await a.in_supply() == ["drv_1"]
             assert (await a.store.of_drivers(["drv_1"])).vehicle == [""]

@@ -169,7 +169,7 @@ async def test_a_silent_driver_goes_stale_and_comes_back_with_a_ping(town: Town)
     assert await town.supply.expire() == 0
     await town.clock.advance(0.1, settle_s=0)
     assert await town.supply.expire() == 1
-    town.supply.set_vehicle("drv_1", "standard")  # not a ping
+    town.supply.set_vehicle("drv_1", "standard", 4)  # not a ping
     assert await town.shown() == {}
     town.ping("drv_1")
     assert await town.shown() == {"drv_1": (A, ONLINE)}
@@ -238,13 +238,17 @@ async def test_followers_hear_of_who_moved_whether_the_store_takes_it_or_not(tow
     assert await Supply(town.live, MemorySupply(), town.clock, fresh_s=30.0).flush() == 1  # nobody has to follow
 
 
-async def test_the_vehicle_class_reaches_the_store_and_a_long_one_is_refused(town: Town) -> None:
+async def test_the_vehicle_reaches_the_store_and_what_does_not_fit_is_refused(town: Town) -> None:
     town.come("drv_1")
-    town.supply.set_vehicle("drv_1", "premium")
+    town.supply.set_vehicle("drv_1", "premium", 6)
     await town.supply.flush()
-    assert (await town.store.in_segments([A])).vehicle == ["premium"]
+    found = await town.store.in_segments([A])
+    assert (found.vehicle, found.seats.tolist()) == (["premium"], [6])
+    for seats in (-1, 256):
+        with pytest.raises(InvalidInput, match="seats must be"):
+            town.supply.set_vehicle("drv_1", "premium", seats)
     with pytest.raises(InvalidInput, match="longer than"):
-        town.supply.set_vehicle("drv_1", "a class with a very long name")
+        town.supply.set_vehicle("drv_1", "a class with a very long name", 4)
 
 
 async def test_a_restarted_engine_goes_on_from_the_last_position_and_shows_nobody(town: Town) -> None:

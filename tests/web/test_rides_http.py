@@ -69,6 +69,15 @@ async def test_a_second_open_request_conflicts(api: httpx.AsyncClient, rider: He
     assert (again.status_code, again.json()["code"]) == (409, "open_request")
 
 
+async def test_a_rider_may_ask_for_a_class_and_for_seats(api: httpx.AsyncClient, fakes: Fakes, rider: Headers) -> None:
+    wanted = {**RIDE, "vehicle_class": "premium", "seats": 6}
+    assert (await api.post("/v1/ride-requests", json=wanted, headers=rider)).status_code == 201
+    assert [(ask.vehicle_class, ask.seats) for ask in fakes.rides.asks] == [("premium", 6)]
+    for field, wrong in (("seats", 0), ("seats", 17), ("seats", "4"), ("vehicle_class", "rocket")):
+        refused = await api.post("/v1/ride-requests", json={**RIDE, field: wrong}, headers=rider)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, field)
+
+
 async def test_only_operators_choose_the_mode(
     api: httpx.AsyncClient, fakes: Fakes, rider: Headers, ops: Headers
 ) -> None:
