@@ -138,14 +138,12 @@ def rows_of(found: Sequence[tuple[LatLng, int, float]]) -> SupplyRows:
 
 
 def by_hand(rows: SupplyRows, pickup: LatLng, policy: Policy) -> set[str]:
-    """Of all who are open to work those within `near_m`, and the `enough_candidates` nearest; none beyond the limit."""
+    """Of all who are open to work those within `near_m`, and as near as the `enough_candidates`th; none too far."""
     able = rows.take(np.flatnonzero(open_to_work(rows, NOW, policy)))
-    away = sorted(zip(haversine_many_m(able.lat, able.lng, pickup).tolist(), able.driver.tolist(), strict=True))
-    return {
-        driver
-        for place, (away_m, driver) in enumerate(away)
-        if away_m <= policy.max_pickup_m and (place < policy.enough_candidates or away_m <= policy.near_m)
-    }
+    away_m = haversine_many_m(able.lat, able.lng, pickup)
+    nearest = np.sort(away_m)[: policy.enough_candidates]
+    reach_m = max(policy.near_m, nearest[-1]) if len(nearest) == policy.enough_candidates else np.inf
+    return set(able.driver[away_m <= min(reach_m, policy.max_pickup_m)].tolist())
 
 
 @given(drivers, places, policies, steps)
