@@ -155,7 +155,10 @@ def test_a_simulation_is_repeated_to_the_byte(tmp_path: Path) -> None:
     assert first["served_pct"] == pytest.approx(100 * first["served"] / first["requests"], abs=0.001)
     assert list(first["wait_s"]) == ["mean", "p50", "p95"]
     assert list(first["match_s"]) == ["mean", "p95"]
-    assert list(first["driver"]) == ["utilisation_pct", "empty_km_pct", "earnings_gini"]
+    welfare = ["empty_km_mean", "earned_per_hour_mean", "earned_per_hour_p10", "idle_s_p95"]
+    assert list(first["driver"]) == ["utilisation_pct", "empty_km_pct", "earnings_gini", *welfare]
+    pages = [(tmp_path / out / "report.html").read_text("utf-8") for out in ("1", "2")]
+    assert pages[0] == pages[1], "nothing on the page depends on the machine"
     assert len(first["served_by_length_pct"]) == 4
 
 

@@ -162,7 +162,8 @@ def test_the_report_has_the_keys_of_the_contract_and_adds_up(tmp_path: Path) -> 
     )
     assert list(said["wait_s"]) == ["mean", "p50", "p95"]
     assert list(said["match_s"]) == ["mean", "p95"]
-    assert list(said["driver"])[:3] == ["utilisation_pct", "empty_km_pct", "earnings_gini"]
+    welfare = ["empty_km_mean", "earned_per_hour_mean", "earned_per_hour_p10", "idle_s_p95"]
+    assert list(said["driver"]) == ["utilisation_pct", "empty_km_pct", "earnings_gini", *welfare]
     assert len(said["served_by_length_pct"]) == 4
     assert (said["drivers"], said["cancelled"], said["h1_pct"], said["bound"]) == (9, 0, None, None)
     with (tmp_path / "trips.csv").open(newline="") as file:
